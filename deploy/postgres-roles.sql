@@ -1,0 +1,1 @@
+../src/gatehouse/run/postgres-roles.sql
