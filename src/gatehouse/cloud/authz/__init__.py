@@ -1,0 +1,1 @@
+"""Who may do what: permissions, roles, the actor, the wall between sites. No tables."""
