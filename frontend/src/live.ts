@@ -148,7 +148,7 @@ function line(state: "up" | "lost", ended: boolean): void {
       document.documentElement.dataset["ghLine"] = "lost";
       if (!bar) return;
       const text = find(HTMLElement, "[data-gh-lost-text]", bar);
-      const time = seen.toLocaleTimeString(document.documentElement.lang || undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+      const time = seen.toLocaleTimeString(document.documentElement.lang || undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
       if (text) text.textContent = word("live.lost", { time });
       bar.hidden = false;
     },
