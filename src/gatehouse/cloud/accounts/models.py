@@ -50,7 +50,7 @@ class User(AbstractBaseUser):
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
-    objects: ClassVar[Users] = Users()  # type: ignore[assignment]  # narrower than the abstract one
+    objects: ClassVar[Users] = Users()
 
     class Meta:
         constraints = [

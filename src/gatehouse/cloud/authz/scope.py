@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -26,5 +26,5 @@ class ScopedQuerySet(models.QuerySet[T]):
         """One row, or NotFound: gone and not yours look the same."""
         try:
             return self.visible_to(actor).get(pk=pk, **more)
-        except (self.model.DoesNotExist, ValueError, ValidationError) as error:
+        except (ObjectDoesNotExist, ValueError, ValidationError) as error:
             raise NotFound("not_found", _("This does not exist, or not any more.")) from error

@@ -61,7 +61,7 @@ def seal(plain: str, *, table: str, site: UUID, row: UUID, field: str) -> bytes:
     return bytes([KEY_ID]) + nonce + sealed
 
 
-def unseal(sealed: bytes, *, table: str, site: UUID, row: UUID, field: str) -> str:
+def unseal(sealed: bytes | memoryview, *, table: str, site: UUID, row: UUID, field: str) -> str:
     """Open what `seal` made for the same place; raises Unsealable otherwise."""
     sealed = bytes(sealed)
     if len(sealed) < 29 or sealed[0] != KEY_ID:

@@ -1,0 +1,52 @@
+"""Acts on accounts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
+
+from gatehouse.cloud.accounts.models import Realm, User, username_of
+from gatehouse.cloud.authz.actor import Actor
+from gatehouse.cloud.authz.permissions import P
+from gatehouse.cloud.journal.services import record
+from gatehouse.cloud.kit.errors import Conflict, Invalid
+
+
+def create_user(
+    *, actor: Actor, realm: Realm, login: str, name: str, email: str = "", password: str | None = None, now: datetime
+) -> User:
+    """Make an account. There is no self-registration: somebody with a right over accounts does it.
+
+    Without a password the account cannot sign in until a link sets one. Raises Invalid for a blank login or
+    name, Conflict when the login or the e-mail is taken in this realm.
+    """
+    actor.require(P.ACCOUNT_EDIT)
+    login = login.strip()
+    if not login or " " in login:
+        raise Invalid(
+            "account.login",
+            _("Give a sign-in name without blanks."),
+            fields={"login": _("Give a sign-in name without blanks.")},
+        )
+    if not name.strip():
+        raise Invalid("account.name", _("Give a name."), fields={"name": _("Give a name.")})
+    user = User(
+        username=username_of(realm, login),
+        realm=realm,
+        login=login,
+        email=email.strip(),
+        name=name.strip(),
+        password=make_password(password),
+        password_changed_at=now if password else None,
+    )
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError as error:
+        field = "email" if "email" in str(error) else "login"
+        raise Conflict("account.taken", _("This is taken by another account."), field=field) from error
+    record(actor=actor, verb="account.created", now=now, kind="account", id=user.id, label=user.name)
+    return user
