@@ -76,7 +76,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sc
     format: Literal[1]
     about: str
     names: dict[Id, str]
-    site: dict[str, Payload]
+    site: dict[str, dict[str, Any]]
+    """Payloads of wire v1; their schema is the wire's own."""
     cases: list[_Case]
 
 
@@ -120,9 +121,8 @@ def files() -> list[Path]:
 def cases() -> Iterator[Case]:
     """Every case of every file, checked against the format. Raises msgspec.ValidationError or ValueError."""
     for path in files():
-        raw = path.read_bytes()
-        parsed = msgspec.json.decode(raw, type=_File)
-        site: dict[str, dict[str, Any]] = json.loads(raw)["site"]
+        parsed = msgspec.json.decode(path.read_bytes(), type=_File)
+        msgspec.convert(list(parsed.site.values()), list[Payload])
         for case in parsed.cases:
             presented = case.presented
             if (case.device is None) == (case.relay is None):
@@ -132,7 +132,7 @@ def cases() -> Iterator[Case]:
             yield Case(
                 path.stem,
                 case.name,
-                site,
+                parsed.site,
                 None if case.at is None else datetime.fromisoformat(case.at),
                 case.device,
                 case.relay,

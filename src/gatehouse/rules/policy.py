@@ -197,12 +197,10 @@ class Policy:
             if payload is not None and payload["kind"] != kind:
                 raise ValueError("a payload of another kind")
             apply(name, payload)
-        except ScheduleError as error:
-            self._shut(kind, name)
-            raise EntryError(error.code) from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._shut(kind, name)
-            raise EntryError("entry.shape") from error
+            # Without its party a holder would have no outer limit, so a broken one reaches nothing instead.
+            apply(name, {"kind": "party"} if kind == "party" else None)
+            raise EntryError(error.code if isinstance(error, ScheduleError) else "entry.shape") from error
 
     def read(self, method: str, text: str) -> Presented:
         """What a reader or keypad saw, as it is judged here: normalised, and by its digest.
@@ -327,12 +325,6 @@ class Policy:
             case "device":
                 return self._apply_device
         return None
-
-    def _shut(self, kind: str, name: str) -> None:
-        apply = self._applier(kind)
-        if apply is not None:
-            # Without its party a holder would have no outer limit, so a broken one reaches nothing instead.
-            apply(name, {"kind": "party"} if kind == "party" else None)
 
 
 def _ids(ids: Iterable[str]) -> tuple[str, ...]:
