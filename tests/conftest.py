@@ -28,6 +28,7 @@ os.environ.setdefault("GATEHOUSE_MASTER_KEY", "11" * 32)
 os.environ.setdefault("GATEHOUSE_SECRET_KEY", "22" * 32)
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = ["tests.requirements"]
 
 
 def _migrations_digest() -> str:
