@@ -1,7 +1,7 @@
 """The agent on the site: it decides at the door, with the line cut if need be.
 
-    enrol.claim(base_url, code, macs=[...])      -> Claimed; Identity.of(claimed).save(folder)
-    agent = Agent(AgentSettings(folder, base_url), driver, Clock())
+    https.claim(base_url, code, version, macs)   -> Identity; blocks; .save(folder)
+    agent = Agent(AgentSettings(folder, base_url), driver, Clock(machine=machine_boot()))
     await agent.start()                          # decides from the store at once, connects in the background
     await agent.present(device, "pin", "1234")   -> Outcome(allowed, reason, relays, wait_s)
     await agent.input(device, "fire", True); await agent.door(device, relay, "open")

@@ -124,7 +124,10 @@ class Status(Message, frozen=True, kw_only=True):
     spool_depth: int
     spool_oldest_ms: Millis | None = None
     dropped: dict[str, int] = {}
+    """Events lost since the store was made, by kind."""
     devices: list[DeviceHealth] = []
+    faults: list[Code] = []
+    """What is wrong at the moment, e.g. `disk.full`, `store.damaged`, `feed.newer_schema`."""
 
 
 # --- Feed ---------------------------------------------------------------------------------------
@@ -156,6 +159,8 @@ class SiteEntry(Message, frozen=True, kw_only=True, tag_field="kind", tag="site"
     pin_mode: Literal["pin", "apt_pin"] = "pin"
     emergency_key: str | None = None
     """Ed25519 public key of the site's emergency state, hexadecimal."""
+    emergency_by_input: bool = True
+    """A fire input at a device opens the doors of its gateway by itself; false: it is reported only (OFF-EMG-02)."""
 
 
 class CredentialEntry(Message, frozen=True, kw_only=True):
@@ -231,6 +236,8 @@ class DeviceEntry(Message, frozen=True, kw_only=True, tag_field="kind", tag="dev
     ]
     name: str
     mac: str | None = None
+    in_emergency: bool = True
+    """Its enabled doors open in an emergency; false for devices of apartments (GH-PMC-12)."""
     relays: list[RelayEntry] = []
     settings: dict[str, str] = {}
 
@@ -266,8 +273,9 @@ class FeedPage(Message, frozen=True, kw_only=True):
     """Answer to GET /link/v1/feed?epoch=&since=&cursor=: one page, removals and emergency first.
 
     `reset` true: forget everything below `revision` once the last page is here (first pull, restored
-    cloud, or `since` below the horizon). Entries are applied page by page; the gateway's revision
-    moves to `revision` after the page without `cursor`.
+    cloud, or `since` below the horizon). What entries of priority 0 take away is in force at once, all the
+    rest in one step with the page without `cursor`; then the gateway is at `revision`. All pages of a pull
+    carry the same epoch, revision and reset.
     """
 
     epoch: str

@@ -40,11 +40,12 @@ class Door(Protocol):
     """What a driver calls when something happens at a device: the agent's side."""
 
     async def present(self, device: str, method: str, text: str, relay: str | None = None) -> Outcome:
-        """Somebody presented a credential or pressed an opening button.
+        """Somebody presented a credential.
 
-        `method` is one of wire `Method`; `text` what the reader saw (typed digits, card number in
-        hexadecimal, content of the QR code), empty for homepage and talking. `relay` narrows to one
-        door. Returns after the passage is recorded and the relays were told.
+        `method` is one of wire `Method`; `text` what was seen: keys typed; card number in any notation of
+        `rules.credentials.normalise_card` (a reader that reports hexadecimal puts `0x` before it); content
+        of the QR code; for homepage and talking the holder's id. `relay` narrows to one door. Returns
+        after the passage is recorded and the relays were told.
         """
         ...
 
