@@ -55,8 +55,7 @@ def home() -> Path:
         return Path(given).absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/gatehouse")
-    data = os.environ.get("XDG_DATA_HOME") or str(Path("~/.local/share").expanduser())
-    return Path(data) / "gatehouse"
+    return Path.home() / ".local/share/gatehouse"
 
 
 def port(name: str) -> int:

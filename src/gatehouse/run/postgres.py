@@ -167,19 +167,21 @@ def clear_remains(data: Path, *, patience: float = 15.0) -> None:
     lock = data / "postmaster.pid"
     for step in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         alive = _servers_of(data)
-        if not alive:
-            break
         leader = _pid_in(lock)
-        for pid in alive if leader not in alive or step == signal.SIGKILL else [leader]:
+        if leader not in alive:
+            step = signal.SIGKILL  # orphans obey nobody, and the crash they might soften has already happened
+        for pid in alive if step == signal.SIGKILL else [leader]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, step)
         deadline = time.monotonic() + patience / 3
-        while time.monotonic() < deadline and _servers_of(data):
+        while alive and time.monotonic() < deadline:
             time.sleep(0.02)
+            alive = _servers_of(data)
+        if not alive:
+            break
     else:
         left = ", ".join(str(pid) for pid in _servers_of(data))
-        if left:
-            raise CannotStart(f"An earlier PostgreSQL of {data} does not end (process {left}): end it as root.")
+        raise CannotStart(f"An earlier PostgreSQL of {data} does not end (process {left}): end it as root.")
     lock.unlink(missing_ok=True)
 
 
