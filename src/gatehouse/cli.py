@@ -17,8 +17,8 @@ _CLOUD = {
     "worker": ("system", "compiles feeds and runs jobs"),
     "link": ("system", "talks to the gateways over MQTT"),
     "migrate": ("owner", "brings the database to this version"),
-    "demo": ("system", "loads the demo site"),
-    "user": ("system", "creates, disables, resets and lists accounts"),
+    "demo": ("app", "loads the demo site"),
+    "user": ("app", "creates, disables, resets and lists accounts"),
 }
 """Commands that are the cloud's, with the database role that each takes."""
 

@@ -1,5 +1,6 @@
 """Roles, sign-in and extensions are what was promised."""
 
+import concurrent.futures
 from collections.abc import Iterator
 
 import psycopg
@@ -72,6 +73,12 @@ def test_preparing_again_keeps_everything(server: postgres.Server, url: str) -> 
     assert database.create_database(server.dsn, "promised") == url
     with psycopg.connect(url, options="-c role=gatehouse_owner") as connection:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
+
+
+def test_many_at_once_do_not_disturb_each_other(server: postgres.Server) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        urls = list(pool.map(lambda n: database.create_database(server.dsn, f"one_of_many_{n % 4}"), range(16)))
+    assert [database.missing_in(url) for url in urls[:4]] == [[]] * 4
 
 
 class TestExternalDatabase:

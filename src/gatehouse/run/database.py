@@ -4,7 +4,6 @@ What has to be there is written once, in `postgres-roles.sql`. The private serve
 external one is only looked at (`missing_in`), since making roles there is its administrator's business.
 """
 
-import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -47,16 +46,17 @@ def bootstrap(superuser_dsn: str, name: str, password: str) -> None:
 
     Running it again changes nothing; running it twice at once is safe.
     """
-    with (
-        contextlib.suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation),
-        psycopg.connect(superuser_dsn, autocommit=True) as connection,
-    ):
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchall():
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    with psycopg.connect(make_conninfo(superuser_dsn, dbname=name)) as connection:
-        connection.execute("SET client_min_messages = warning")
-        connection.execute(SCRIPT.read_text(encoding="utf-8").encode())
-        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(LOGIN), sql.Literal(password)))
+    with psycopg.connect(superuser_dsn, autocommit=True) as server:
+        # Held to the end: roles belong to the whole cluster, and changing one twice at once is an error.
+        server.execute("SELECT pg_advisory_lock(7130227)")
+        if not server.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchall():
+            server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        with psycopg.connect(make_conninfo(superuser_dsn, dbname=name)) as connection:
+            connection.execute("SET client_min_messages = warning")
+            connection.execute(SCRIPT.read_text(encoding="utf-8").encode())
+            connection.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(LOGIN), sql.Literal(password))
+            )
 
 
 def create_database(superuser_dsn: str, name: str) -> str:

@@ -15,8 +15,6 @@ DO $$
 DECLARE
     wanted text;
 BEGIN
-    -- Two bootstraps at once would both find a role missing.
-    PERFORM pg_advisory_xact_lock(7130227);
     FOREACH wanted IN ARRAY ARRAY['gatehouse_owner', 'gatehouse_app', 'gatehouse_system', 'gatehouse'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             EXECUTE format('CREATE ROLE %I', wanted);

@@ -152,11 +152,11 @@ def _adopt(tls: Path, who: Account | None, certificate_file: Path, key_file: Pat
     ends = certificate.not_valid_after_utc
     if ends <= now:
         raise CannotStart(f"The certificate {certificate_file} ended on {ends:%Y-%m-%d}: renew it.")
-    own, own_key = tls / "own.crt", tls / "own.key"
-    renewed = not own.exists() or own.read_text() != chain
-    home.write_private(own_key, secret, owner=who)
-    home.write_private(own, chain, owner=who, mode=0o644)
-    return Certificate(own, own_key, None, names_of(certificate), ends, renewed)
+    server, server_key = tls / "server.crt", tls / "server.key"
+    renewed = not server.exists() or server.read_text() != chain
+    home.write_private(server_key, secret, owner=who)
+    home.write_private(server, chain, owner=who, mode=0o644)
+    return Certificate(server, server_key, None, names_of(certificate), ends, renewed)
 
 
 def _authority(tls: Path, now: dt.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

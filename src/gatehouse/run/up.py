@@ -20,7 +20,7 @@ from gatehouse.run.child import Child, Spec
 from gatehouse.run.home import CannotStart
 from gatehouse.run.supervisor import Stopped, Supervisor
 
-ROLES: Mapping[str, str] = {"web": "app", "worker": "system", "link": "system", "migrate": "owner", "demo": "system"}
+ROLES: Mapping[str, str] = {"web": "app", "worker": "system", "link": "system", "migrate": "owner", "demo": "app"}
 """The database role of each process that uses the database."""
 
 _OWNED = ("gateway", "lab", "files", "run")
