@@ -66,6 +66,8 @@ class Agent:
         self.clock = clock or Clock(machine=machine_boot())
         self.counts: Counter[str] = Counter()
         """What was ignored or went wrong, by dotted word."""
+        self.broken = asyncio.Event()
+        """Set when a part of the agent has died by a fault of ours; make a new agent."""
         self._cable = cable or Cable()
         self._started_ms = self.clock.mono_ms()
         self._aside: str | None = None
@@ -131,6 +133,7 @@ class Agent:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.counts["task.died"] += 1
             self._last_error = f"{type(error).__name__}: {error}"
+            self.broken.set()
             log.error("a part of the gateway died", exc_info=error)
 
     # --- at the door ----------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gatehouse import __version__
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
@@ -21,4 +23,4 @@ class AgentSettings:
     status_every_s: float = 60.0
     answer_within_s: float = 10.0
     """After so long without `Welcome` or `Ack` the question is sent again."""
-    version: str = "0.1.0"
+    version: str = __version__
