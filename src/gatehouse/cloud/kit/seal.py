@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 KEY_ID = 1
+OWN_KEY_ID = 0
+"""Marks what is sealed with a row's own key; the master keys count from 1."""
 
 
 class Unsealable(Exception):
@@ -54,22 +56,52 @@ def _place(table: str, site: UUID, row: UUID, field: str) -> bytes:
     return f"{table}|{site}|{row}|{field}".encode()
 
 
+def _encrypt(key_id: int, key: bytes, plain: str, place: bytes) -> bytes:
+    nonce = os.urandom(12)
+    return bytes([key_id]) + nonce + AESGCM(key).encrypt(nonce, plain.encode(), place)
+
+
+def _decrypt(key_id: int, key: bytes, sealed: bytes, place: bytes) -> str:
+    if len(sealed) < 29 or sealed[0] != key_id:
+        raise Unsealable(f"{place.decode()}: unknown key")
+    try:
+        return AESGCM(key).decrypt(sealed[1:13], sealed[13:], place).decode()
+    except InvalidTag as error:
+        raise Unsealable(f"{place.decode()}: does not open here") from error
+
+
 def seal(plain: str, *, table: str, site: UUID, row: UUID, field: str) -> bytes:
     """Encrypt a text for one field of one row."""
-    nonce = os.urandom(12)
-    sealed = AESGCM(subkey("fields")).encrypt(nonce, plain.encode(), _place(table, site, row, field))
-    return bytes([KEY_ID]) + nonce + sealed
+    return _encrypt(KEY_ID, subkey("fields"), plain, _place(table, site, row, field))
 
 
-def unseal(sealed: bytes | memoryview, *, table: str, site: UUID, row: UUID, field: str) -> str:
+def unseal(sealed: bytes, *, table: str, site: UUID, row: UUID, field: str) -> str:
     """Open what `seal` made for the same place; raises Unsealable otherwise."""
-    sealed = bytes(sealed)
-    if len(sealed) < 29 or sealed[0] != KEY_ID:
-        raise Unsealable(f"{table}.{field}: unknown key")
-    try:
-        return AESGCM(subkey("fields")).decrypt(sealed[1:13], sealed[13:], _place(table, site, row, field)).decode()
-    except InvalidTag as error:
-        raise Unsealable(f"{table}.{field}: does not open here") from error
+    return _decrypt(KEY_ID, subkey("fields"), bytes(sealed), _place(table, site, row, field))
+
+
+def new_key(*, table: str, site: UUID, row: UUID) -> bytes:
+    """A random key that belongs to one row (a holder, an occupancy), sealed for its field `seal_key`.
+
+    Logs about the row are sealed with it; destroying it is how they are erased.
+    """
+    return seal(os.urandom(32).hex(), table=table, site=site, row=row, field="seal_key")
+
+
+@lru_cache(maxsize=8192)
+def open_key(sealed: bytes, *, table: str, site: UUID, row: UUID) -> bytes:
+    """The key that `new_key` made for this row; raises Unsealable."""
+    return bytes.fromhex(unseal(sealed, table=table, site=site, row=row, field="seal_key"))
+
+
+def seal_with(key: bytes, plain: str, *, table: str, site: UUID, row: UUID, field: str) -> bytes:
+    """As `seal`, with a key from `open_key`."""
+    return _encrypt(OWN_KEY_ID, key, plain, _place(table, site, row, field))
+
+
+def unseal_with(key: bytes, sealed: bytes, *, table: str, site: UUID, row: UUID, field: str) -> str:
+    """As `unseal`, with the key that `seal_with` was given."""
+    return _decrypt(OWN_KEY_ID, key, bytes(sealed), _place(table, site, row, field))
 
 
 def sign(purpose: str, text: str) -> str:

@@ -73,7 +73,10 @@ def add_person(
     first, last = first_name.strip(), last_name.strip()
     try:
         with transaction.atomic():
+            id_ = new_id()
             holder = Holder.objects.create(
+                id=id_,
+                seal_key=seal.new_key(table="people_holder", site=company.site_id, row=id_),
                 site_id=company.site_id,
                 kind=Holder.Kind.PERSON,
                 party_id=company.pk,
