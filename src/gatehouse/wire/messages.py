@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import msgspec
 from msgspec import Meta, Struct
 
-Id = Annotated[str, Meta(min_length=36, max_length=36, pattern="^[0-9a-f-]{36}$")]
-Lookup = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+# Patterns end in `(?![\s\S])`: a `$` would let a line end pass in some languages, Python among them.
+Id = Annotated[str, Meta(min_length=36, max_length=36, pattern=r"^[0-9a-f-]{36}(?![\s\S])")]
+Lookup = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}(?![\s\S])")]
 Revision = Annotated[int, Meta(ge=0)]
 Millis = Annotated[int, Meta(ge=0, le=253402300800000)]
-Local = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$")]
+Local = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(?![\s\S])")]
 Method = Literal["pin", "card", "face", "qr", "bluetooth", "nfc", "homepage", "talking"]
-Code = Annotated[str, Meta(max_length=64, pattern=r"^[a-z0-9_.]+$")]
+Code = Annotated[str, Meta(max_length=64, pattern=r"^[a-z0-9_.]+(?![\s\S])")]
 
 MAX_MESSAGE = 64 * 1024
 """Largest MQTT payload either side sends or accepts, bytes. Larger things are pulled over HTTPS."""
@@ -40,7 +41,7 @@ class Claim(Message, frozen=True, kw_only=True):
     code: Annotated[str, Meta(min_length=16, max_length=64)]
     version: Annotated[str, Meta(max_length=64)]
     """Software version of the gateway."""
-    macs: Annotated[list[Annotated[str, Meta(pattern="^[0-9A-F]{12}$")]], Meta(max_length=64)] = []
+    macs: Annotated[list[Annotated[str, Meta(pattern=r"^[0-9A-F]{12}(?![\s\S])")]], Meta(max_length=64)] = []
     """MACs of the claiming box itself (a native controller names its own)."""
 
 
@@ -428,7 +429,7 @@ class Emergency(Message, frozen=True, kw_only=True):
     state: Literal["open", "closed"]
     counter: Annotated[int, Meta(ge=1)]
     at_ms: Millis
-    signature: Annotated[str, Meta(pattern="^[0-9a-f]{128}$")]
+    signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{128}(?![\s\S])")]
     """Ed25519 over `emergency_bytes`."""
 
 
