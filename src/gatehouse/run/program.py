@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ class Program:
 def for_account(folder: Path, who: Account | None) -> Program:
     """The program as this account can run it. Raises CannotStart when not even the interpreter is within its reach."""
     here = Path(sys.executable)
-    if all(home.reachable(path, who) for path in (here, Path(sys.prefix) / "lib", _PACKAGE)):
+    parts = (here, Path(sys.base_prefix) / "lib", Path(sysconfig.get_path("purelib")), _PACKAGE)
+    if all(home.reachable(path, who) and home.reachable(path.resolve(), who) for path in parts):
         return Program(str(here), {"PYTHONSAFEPATH": "1"})
     # The same version from the distribution will do where the interpreter is closed too (pyenv keeps it in /root).
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"

@@ -103,7 +103,10 @@ class Supervisor:
         self._waves.append(wave)
         began = time.monotonic()
         for child in wave:
-            child.start()
+            try:
+                child.start()
+            except OSError as problem:
+                raise CannotStart(f"{child.spec.name} could not be started ({problem})") from problem
             self._write_state()
         waiting = list(wave)
         while waiting:

@@ -26,7 +26,8 @@ ROLES: Mapping[str, str] = {"web": "app", "worker": "system", "link": "system", 
 _OWNED = ("gateway", "lab", "files", "run")
 """Folders in the data folder that the processes write to, beside those that have a maker of their own."""
 
-_LOUD_DATABASE = re.compile(r"\b(WARNING|FATAL|PANIC):")  # its ERROR lines are told to the process that asked
+# Its ERROR lines are told to the process that asked; the others left out belong to every start and stop.
+_LOUD_DATABASE = re.compile(r"\b(WARNING|FATAL|PANIC):(?!\s+(the database system is|terminating connection))")
 _LOUD_BROKER = re.compile(r"\b(Error|Warning)\b")
 
 
@@ -84,6 +85,9 @@ def _require_right_clock() -> None:
 class Terminal:
     """What the person who started Gatehouse sees. A terminal that went away is no reason to stop."""
 
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[str, float]] = {}
+
     def line(self, text: str = "") -> None:
         """One line."""
         with contextlib.suppress(OSError):
@@ -95,8 +99,11 @@ class Terminal:
             print(f"gatehouse: {text}", file=sys.stderr, flush=True)
 
     def aside(self, name: str, text: str) -> None:
-        """What a process said."""
-        self.line(f"  [{name}] {text}")
+        """What a process said; the same over and over is said every ten seconds."""
+        last, moment = self._said.get(name, ("", 0.0))
+        if text != last or time.monotonic() - moment > 10:
+            self._said[name] = (text, time.monotonic())
+            self.line(f"  [{name}] {text}")
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
