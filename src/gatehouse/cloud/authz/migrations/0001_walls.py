@@ -38,7 +38,7 @@ GRANT USAGE ON SCHEMA public TO gatehouse_app, gatehouse_system;
 
 PARTITIONS = """
 CREATE FUNCTION gatehouse_make_partitions(parent regclass, months int) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   month timestamptz;
   name text;

@@ -4,12 +4,12 @@ from django.db import migrations
 
 SIGN_IN = """
 CREATE FUNCTION gatehouse_gateway_sign_in(who uuid, digest text)
-RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
+RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT site_id FROM devices_gateway
   WHERE id = who AND secret_digest = digest AND secret_digest <> '' AND revoked_at IS NULL
 $$;
 CREATE FUNCTION gatehouse_gateway_claiming(digest text, at timestamptz)
-RETURNS TABLE (gateway_id uuid, site_id uuid) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
+RETURNS TABLE (gateway_id uuid, site_id uuid) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT id, site_id FROM devices_gateway
   WHERE claim_digest = digest AND claim_until > at AND revoked_at IS NULL
 $$;

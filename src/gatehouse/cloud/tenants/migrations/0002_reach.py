@@ -5,7 +5,7 @@ from django.db import migrations
 REACH = """
 CREATE FUNCTION gatehouse_reach(who uuid)
 RETURNS TABLE (site_id uuid, organisation_id uuid, party_id uuid, role text, switches jsonb)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   WITH RECURSIVE alive AS (
     SELECT o.id FROM tenants_organisation o WHERE o.parent_id IS NULL AND o.disabled_at IS NULL
     UNION ALL
