@@ -324,7 +324,7 @@ class TestBeforeAnythingIsKnown:
         assert decide_device(small_site(device={"relays": []}), PIN, "d", NOON).reason == "device.no_relay"
 
     def test_an_instant_without_zone_is_a_mistake_of_the_caller(self) -> None:
-        with pytest.raises(ValueError, match="zone"):
+        with pytest.raises(TypeError, match="naive"):
             decide(small_site(), PIN, "r", datetime(2026, 5, 4, 12))
 
 

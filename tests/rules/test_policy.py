@@ -86,7 +86,7 @@ class TestOneThingClaimedTwice:
         return {"kind": "holder", "credentials": [{"id": f"k{x}", "kind": "card", "lookup": x} for x in lookups]}
 
     def owner(self, policy: Policy) -> str | None:
-        key = policy.keys["card"].by_key.get("x")
+        key = policy.credentials["card"].by_key.get("x")
         return key.owner if key else None
 
     def test_it_is_with_the_new_owner_once_the_old_one_has_let_go(self) -> None:

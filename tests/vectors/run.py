@@ -19,7 +19,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from gatehouse.wire.messages import Code, Id, Lookup, Payload
+from gatehouse.wire.messages import Payload
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")]
+Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_.]+$")]
+Lookup = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 
 FOLDER = Path(__file__).parent
 SCHEMA = FOLDER / "schema.json"

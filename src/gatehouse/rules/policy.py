@@ -56,26 +56,19 @@ class Door(NamedTuple):
     methods: frozenset[str]
 
 
-class Holder(NamedTuple):
-    """What a holder may, apart from what his people group and party say. Bounds are local seconds."""
+class Right(NamedTuple):
+    """What a holder may, apart from what his people group and party say; one for each credential and one without."""
 
+    owner: str
+    """The holder."""
+    credential: str
+    """Id of the credential, empty for the holder himself (who opens by the app)."""
     party: str
     people_group: str
     access_groups: tuple[str, ...]
     since: int | None
+    """Valid time, local seconds."""
     until: int | None
-    credentials: tuple[tuple[str, str], ...]
-    """(kind, lookup)"""
-
-
-class Key(NamedTuple):
-    """A live credential."""
-
-    owner: str
-    """Its holder."""
-    credential: str
-    """Its id."""
-    rights: Holder
 
 
 class PeopleGroup(NamedTuple):
@@ -141,11 +134,12 @@ class Policy:
     """
 
     __slots__ = (
+        "_lookups",
         "access_groups",
+        "credentials",
         "devices",
         "doors",
         "holders",
-        "keys",
         "lookup_key",
         "people_groups",
         "pin_mode",
@@ -161,9 +155,10 @@ class Policy:
         self.lookup_key: bytes = b""
         self.pin_mode: PinMode = "pin"
         self.site = ""
-        self.holders: dict[str, Holder] = {}
-        self.keys: dict[str, Claims[Key]] = {kind: Claims() for kind in CREDENTIAL_METHODS}
+        self.holders: dict[str, Right] = {}
+        self.credentials: dict[str, Claims[Right]] = {kind: Claims() for kind in CREDENTIAL_METHODS}
         """By kind, then by lookup."""
+        self._lookups: dict[str, tuple[tuple[str, str], ...]] = {}  # holder > (kind, lookup) of his credentials
         self.people_groups: dict[str, PeopleGroup] = {}
         self.access_groups: dict[str, tuple[Schedule, tuple[str, ...]]] = {}
         """Hours and relays."""
@@ -236,29 +231,34 @@ class Policy:
             self.site, self.zone, self.lookup_key, self.pin_mode = "", None, b"", "pin"
 
     def _apply_holder(self, name: str, payload: Entry | None) -> None:
-        holder = None
-        keys: list[tuple[str, str, str]] = []
+        rights: list[tuple[str, str, Right]] = []
+        himself = None
         if payload is not None:
             since, until = payload.get("valid_from"), payload.get("valid_until")
-            keys = [(c["kind"], c["lookup"], c["id"]) for c in payload.get("credentials", ())]
-            holder = Holder(
+            name = intern(name)
+            himself = Right(
+                name,
+                "",
                 intern(payload.get("party") or ""),
                 intern(payload.get("people_group") or ""),
                 _ids(payload.get("access_groups", ())),
                 None if since is None else local_seconds(since),
                 None if until is None else local_seconds(until),
-                tuple((intern(kind), lookup) for kind, lookup, _ in keys),
             )
-            for kind, _, _ in keys:
-                self.keys[kind]
-        before = self.holders.pop(name, None)
-        if before is not None:
-            for kind, text in before.credentials:
-                self.keys[kind].yield_up(text, name)
-        if holder is not None:
-            self.holders[name] = holder
-            for kind, text, credential in keys:
-                self.keys[kind].claim(text, Key(name, credential, holder))
+            for credential in payload.get("credentials", ()):
+                kind, text = intern(credential["kind"]), credential["lookup"]
+                if kind not in self.credentials or not isinstance(text, str):
+                    raise ValueError("no such credential")
+                rights.append((kind, text, himself._replace(credential=credential["id"])))
+        for kind, text in self._lookups.pop(name, ()):
+            self.credentials[kind].yield_up(text, name)
+        self.holders.pop(name, None)
+        if himself is not None:
+            self.holders[name] = himself
+            if rights:
+                self._lookups[name] = tuple((kind, text) for kind, text, _ in rights)
+            for kind, text, right in rights:
+                self.credentials[kind].claim(text, right)
 
     def _apply_people_group(self, name: str, payload: Entry | None) -> None:
         if payload is None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from math import floor, inf
+from math import inf
 from typing import Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,11 @@ WEEK: Final = 7 * DAY
 _MONDAY: Final = 3 * DAY
 """1970-01-01 was a Thursday: this far into a week that begins on Monday."""
 _DAYS_KEPT: Final = 4_096
+_MINUTES: Final = (1 << 10_080) - 1
+"""One bit for each minute of a week."""
+_ALWAYS: Final = _MINUTES.to_bytes(1_260, "little")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (a local time has no zone)
+_EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -52,8 +56,8 @@ def local_seconds(text: str) -> int:
 class Zone:
     """An IANA zone: turns instants into local seconds.
 
-    It remembers the offset of each UTC day without a change, which makes the usual instant four times as
-    fast as asking the zone database; a day with a change in it is asked about exactly.
+    It remembers the offset of each UTC day without a change, which makes the usual instant several times
+    as fast as asking the zone database; a day with a change in it is asked about exactly.
     Raises ScheduleError `zone.unknown` for a zone that the database on this machine does not have.
     """
 
@@ -65,7 +69,7 @@ class Zone:
         except (KeyError, ValueError, OSError) as error:
             raise ScheduleError("zone.unknown") from error
         self.name = name
-        self._days: dict[int, int | None] = {}
+        self._days: dict[int, int | None] = {}  # UTC day > local seconds at which it begins
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Zone) and other.name == self.name
@@ -76,28 +80,28 @@ class Zone:
     def local(self, now: datetime) -> int:
         """What the wall clock shows at the instant `now`, whole seconds.
 
-        Raises ValueError for a datetime without zone: guessing one would open doors at wrong hours.
+        Raises TypeError for a datetime without zone: guessing one would open doors at wrong hours.
         """
-        if now.tzinfo is None:
-            raise ValueError("an instant needs a zone")
-        second = floor(now.timestamp())
-        day = second // DAY
+        since = now - _EPOCH_UTC
+        day = since.days
         try:
-            offset = self._days[day]
+            begin = self._days[day]
         except KeyError:
-            offset = self._learn(day)
-        return second + (self._offset(second) if offset is None else offset)
+            begin = self._learn(day)
+        if begin is None:
+            return self._exactly(day * DAY + since.seconds)
+        return begin + since.seconds
 
-    def _offset(self, second: int) -> int:
-        offset = datetime.fromtimestamp(second, self._info).utcoffset()
-        return 0 if offset is None else offset // _SECOND
+    def _exactly(self, second: int) -> int:
+        wall = datetime.fromtimestamp(second, self._info).replace(tzinfo=None)
+        return (wall - _EPOCH) // _SECOND
 
     def _learn(self, day: int) -> int | None:
-        first, last = self._offset(day * DAY), self._offset((day + 1) * DAY)
+        first, next_day = self._exactly(day * DAY), self._exactly((day + 1) * DAY)
         if len(self._days) >= _DAYS_KEPT:
             self._days.clear()
-        offset = self._days[day] = first if first == last else None
-        return offset
+        begin = self._days[day] = first if next_day - first == DAY else None
+        return begin
 
 
 class Window(NamedTuple):
@@ -132,17 +136,17 @@ class Window(NamedTuple):
 class Schedule:
     """Windows joined and compiled: open where any of them is (OFF-AG-20).
 
-    Bounds of windows cut time into stretches; within one stretch the same week repeats. A week is the
-    sorted tuple of seconds at which it opens and closes in turn, so "open" is an odd number of them at
-    or before the moment. Equal sets of moments have equal schedules, however they were written.
+    Bounds of windows cut time into stretches; within one stretch the same week repeats. A week is one bit
+    for each of its minutes, Monday's first minute in the lowest bit of the first byte. Equal sets of
+    moments have equal schedules, however they were written.
     """
 
-    __slots__ = ("_breaks", "_weeks", "always")
+    __slots__ = ("_breaks", "_only", "_weeks", "always")
 
     def __init__(self, windows: Iterable[Window] = ()) -> None:
         windows = tuple(windows)
         bounds = sorted({bound for w in windows for bound in (w.since, w.until) if bound is not None})
-        weeks: list[tuple[int, ...]] = []
+        weeks: list[bytes] = []
         breaks: list[int] = []
         for first, last in zip([-inf, *bounds], [*bounds, inf], strict=True):
             week = _week(w for w in windows if _covers(w, first, last))
@@ -152,7 +156,8 @@ class Schedule:
                 weeks.append(week)
         self._breaks = tuple(breaks)
         self._weeks = tuple(weeks)
-        self.always = self._weeks == ((0,),)
+        self._only = None if breaks else weeks[0]
+        self.always = self._weeks == (_ALWAYS,)
         """Open at every moment there is: the one right that needs no clock."""
 
     def __eq__(self, other: object) -> bool:
@@ -163,28 +168,25 @@ class Schedule:
 
     def open_at(self, local: int) -> bool:
         """Whether it is open at these local seconds."""
-        week = self._weeks[bisect_right(self._breaks, local)]
-        return bisect_right(week, (local + _MONDAY) % WEEK) & 1 == 1
+        week = self._only
+        if week is None:
+            week = self._weeks[bisect_right(self._breaks, local)]
+        minute = (local + _MONDAY) % WEEK // 60
+        return week[minute >> 3] >> (minute & 7) & 1 == 1
 
     def next_change(self, local: int) -> int | None:
         """The first local second after `local` at which it opens or closes; None when it never does again."""
         state = self.open_at(local)
-        place = bisect_right(self._breaks, local)
-        moment = local
-        while True:
-            end = self._breaks[place] if place < len(self._breaks) else None
-            week = self._weeks[place]
-            into = (moment + _MONDAY) % WEEK
-            begin = moment - into
-            # The rest of this week, then the whole of the next: further on it only repeats.
-            for candidate in (begin + lap + bound for lap in (0, WEEK) for bound in (0, *week)):
-                if candidate > local and (end is None or candidate < end) and self.open_at(candidate) != state:
-                    return candidate
-            if end is None:
-                return None
-            if self.open_at(end) != state:
-                return end
-            moment, place = end, place + 1
+        for place in range(bisect_right(self._breaks, local), len(self._weeks)):
+            if place and self._breaks[place - 1] > local:
+                local = self._breaks[place - 1]
+                if self.open_at(local) != state:
+                    return local
+            minute = (local + _MONDAY) % WEEK // 60
+            change = local - local % 60 + 60 * _minutes_until(not state, self._weeks[place], minute)
+            if change > local and (place == len(self._breaks) or change < self._breaks[place]):
+                return change
+        return None
 
 
 @lru_cache(maxsize=4_096)
@@ -199,26 +201,23 @@ def _covers(window: Window, first: float, last: float) -> bool:
     return since <= first and last <= until
 
 
-def _week(windows: Iterable[Window]) -> tuple[int, ...]:
-    """Seconds of the week at which the union of the windows opens and closes in turn."""
-    periods: list[tuple[int, int]] = []
+def _week(windows: Iterable[Window]) -> bytes:
+    """The minutes of the week at which any of the windows is open."""
+    bits = 0
     for window in windows:
         if window.kind == "once":
-            return (0,)
+            return _ALWAYS
         for day in range(7):
-            if window.kind == "weekly" and not window.days >> day & 1:
-                continue
-            begin = day * DAY + window.start * 60
-            end = begin + window.length * 60
-            periods.append((begin, min(end, WEEK)))
-            if end > WEEK:
-                periods.append((0, end - WEEK))
-    bounds: list[int] = []
-    for begin, end in sorted(periods):
-        if not bounds or begin > bounds[-1]:
-            bounds += (begin, end)
-        elif end > bounds[-1]:
-            bounds[-1] = end
-    if bounds and bounds[-1] == WEEK:
-        bounds.pop()  # open to the end: what follows is the next week's first bound
-    return tuple(bounds)
+            if window.kind == "daily" or window.days >> day & 1:
+                bits |= (1 << window.length) - 1 << day * 1440 + window.start
+    bits = bits & _MINUTES | bits >> 10_080  # what passes Sunday's midnight is early on Monday
+    return bits.to_bytes(1_260, "little")
+
+
+def _minutes_until(state: bool, week: bytes, minute: int) -> int:
+    """Minutes from this minute of the week to the next that is open (or shut), 0 if there is none or it is this one."""
+    bits = int.from_bytes(week, "little")
+    if not state:
+        bits ^= _MINUTES
+    ahead = bits >> minute | bits << 10_080 - minute
+    return (ahead & -ahead).bit_length() - 1 if ahead else 0
