@@ -1,0 +1,161 @@
+"""What gateways report, and what follows from it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, transaction
+from psycopg.types.json import Jsonb
+
+from gatehouse.cloud.feed.pages import standing
+from gatehouse.wire.messages import Applied
+
+log = logging.getLogger(__name__)
+
+_STEPS: Final = 32
+"""How many of a device's last steps are kept, each with its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of a report was taken; all else is counted and changed nothing."""
+
+    devices: int = 0
+    """Devices that moved on."""
+    stale: int = 0
+    """Numbers not above what was known: late, or told twice."""
+    unknown: int = 0
+    """Numbers that cannot be: of another epoch, a revision never made, a device that is not this gateway's."""
+
+
+def record_published(gateway: UUID, epoch: str, revision: int) -> None:
+    """The gateway's delta up to `revision` is with the broker. Late or from an older epoch: nothing."""
+    stand = standing(gateway)
+    if epoch == stand.epoch and revision <= stand.revision:
+        _run(_PUBLISHED, gateway=gateway, site=stand.site, revision=revision)
+
+
+def record_applied(gateway: UUID, applied: Applied, now: datetime) -> Taken:
+    """Take down what a gateway and its devices hold. Confirmed is what the **device** says (GH-FEED-02).
+
+    Numbers only go up. What cannot be (GH-FEED-E1) is counted, logged, and changes nothing. Frees the
+    withdrawn codes that no door can know any more.
+    """
+    stand = standing(gateway)
+    numbers = len(applied.devices) + 1
+    if applied.epoch != stand.epoch or applied.revision > _revision(stand.site):
+        log.info("feed.applied_unknown", extra={"gateway": str(gateway), "revision": applied.revision})
+        return Taken(unknown=numbers)
+    with transaction.atomic():
+        values: dict[str, Any] = {"site": stand.site, "gateway": gateway, "epoch": stand.epoch, "now": now}
+        moved = _run(_GATEWAY_APPLIED, revision=applied.revision, **values)
+        told = {UUID(device): revision for device, revision in applied.devices.items() if revision <= applied.revision}
+        own = sorted(row[0] for row in _run(_OWN_DEVICES, devices=list(told), **values))
+        refused: dict[UUID, list[list[str]]] = {device: [] for device in own}
+        for line in applied.refused:
+            if (device := UUID(line.device)) in refused:
+                refused[device].append([line.key, line.reason])
+        stepped = _run(
+            _DEVICES_APPLIED,
+            devices=own,
+            revisions=[told[device] for device in own],
+            refused=[Jsonb(refused[device]) for device in own],
+            at=now.isoformat(),
+            **values,
+        )
+    if stepped:
+        release_quarantine(stand.site, now)
+    unknown = len(applied.devices) - len(own)
+    if unknown:
+        log.info("feed.applied_unknown", extra={"gateway": str(gateway), "devices": unknown})
+    return Taken(len(stepped), len(own) - len(stepped) + (0 if moved else 1), unknown)
+
+
+def release_quarantine(site: UUID, now: datetime) -> int:
+    """Free the withdrawn codes that no door can know any more; how many. Their secrets are wiped.
+
+    A door stands in the way while it has not confirmed what took the code from it, or (when the history does
+    not tell any more whether it knew it) while it lacks anything of what concerns it up to the withdrawal. A
+    door that was deleted, whose gateway was revoked, or that never had anything, does not (GH-FEED-E2).
+    """
+    return len(_run(_RELEASE, site=site, now=now))
+
+
+def _revision(site: UUID) -> int:
+    found = _run("SELECT revision FROM feed_sitefeed WHERE site_id = %(site)s", site=site)
+    return int(found[0][0]) if found else 0
+
+
+def _run(sql: str, **values: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+_PUBLISHED: Final = """
+INSERT INTO feed_gatewayfeed (gateway_id, site_id, published, applied) VALUES (%(gateway)s, %(site)s, %(revision)s, 0)
+ON CONFLICT (gateway_id) DO UPDATE SET published = greatest(feed_gatewayfeed.published, excluded.published)
+"""
+
+_GATEWAY_APPLIED: Final = """
+INSERT INTO feed_gatewayfeed AS f (gateway_id, site_id, published, epoch, applied, applied_at)
+VALUES (%(gateway)s, %(site)s, %(revision)s, %(epoch)s, %(revision)s, %(now)s)
+ON CONFLICT (gateway_id) DO UPDATE
+SET published = greatest(f.published, excluded.published), epoch = excluded.epoch, applied = excluded.applied,
+    applied_at = excluded.applied_at
+WHERE f.epoch IS DISTINCT FROM excluded.epoch OR f.applied < excluded.applied
+RETURNING 1
+"""
+
+_OWN_DEVICES: Final = """
+SELECT id FROM devices_device
+WHERE site_id = %(site)s AND gateway_id = %(gateway)s AND deleted_at IS NULL AND id = ANY(%(devices)s)
+"""
+
+_DEVICES_APPLIED: Final = f"""
+INSERT INTO feed_devicefeed AS f (device_id, site_id, epoch, applied, applied_at, steps, refused)
+SELECT device, %(site)s, %(epoch)s, revision, %(now)s,
+       jsonb_build_array(jsonb_build_array(revision, %(at)s::text)), refused
+FROM unnest(%(devices)s::uuid[], %(revisions)s::bigint[], %(refused)s::jsonb[]) told(device, revision, refused)
+ON CONFLICT (device_id) DO UPDATE
+SET epoch = excluded.epoch, applied = excluded.applied, refused = excluded.refused,
+    applied_at = CASE WHEN f.epoch = excluded.epoch AND f.applied = excluded.applied
+                      THEN f.applied_at ELSE excluded.applied_at END,
+    steps = CASE WHEN f.epoch IS DISTINCT FROM excluded.epoch THEN excluded.steps
+                 WHEN f.applied = excluded.applied THEN f.steps
+                 ELSE jsonb_path_query_array(f.steps, '$[last - {_STEPS - 2} to last]') || excluded.steps END
+WHERE f.epoch IS DISTINCT FROM excluded.epoch OR f.applied < excluded.applied
+   OR (f.applied = excluded.applied AND f.refused <> excluded.refused)
+RETURNING device_id
+"""
+
+_RELEASE: Final = """
+UPDATE people_credential c SET state = 'freed', secret = NULL, freed_at = %(now)s
+FROM feed_sitefeed s
+WHERE c.site_id = %(site)s AND s.site_id = c.site_id AND c.state = 'quarantined' AND c.withdrawn_revision IS NOT NULL
+AND NOT EXISTS (
+  SELECT FROM devices_device d
+  LEFT JOIN devices_gateway g ON g.site_id = d.site_id AND g.id = d.gateway_id
+  LEFT JOIN feed_wanted w ON w.gateway_id = g.id
+  LEFT JOIN feed_devicefeed f ON f.device_id = d.id
+  CROSS JOIN LATERAL (SELECT CASE WHEN f.epoch = s.epoch THEN f.applied ELSE -1 END AS revision) holds
+  WHERE d.site_id = c.site_id AND d.deleted_at IS NULL AND g.revoked_at IS NULL
+    AND (f.epoch IS NOT NULL OR g.claimed_at IS NOT NULL)
+    AND holds.revision < least(c.withdrawn_revision, w.revision)
+    AND (c.holder_id IS NULL OR c.withdrawn_revision <= s.horizon OR EXISTS (
+      SELECT FROM feed_entry e
+      JOIN feed_interest i ON i.site_id = e.site_id AND i.key = ANY(e.audience)
+       AND i.since < coalesce(e.ended, c.withdrawn_revision) AND e.revision < coalesce(i.ended, c.withdrawn_revision)
+      JOIN feed_interest had ON had.site_id = e.site_id AND had.kind = 'device' AND had.key = d.id
+       AND had.gateway_id = i.gateway_id
+      WHERE e.site_id = c.site_id AND e.kind = 'holder' AND e.key = c.holder_id
+        AND e.payload->'credentials' @> jsonb_build_array(jsonb_build_object('id', c.id))
+        AND holds.revision < least(e.ended, i.ended, c.withdrawn_revision)
+    ))
+)
+RETURNING c.id
+"""
