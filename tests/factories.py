@@ -37,20 +37,6 @@ _LIKE: dict[type[models.Field[Any, Any]], Callable[[], Any]] = {
     models.UUIDField: new_id,
 }
 
-PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
-    "devices.Command": {"expires_at": lambda: NOW + timedelta(seconds=10)},
-    "devices.Hardware": {"mac": lambda: f"0C11{next(_count):08X}"},
-    "devices.Input": {"use": lambda: "exit"},
-    "devices.Relay": {"position": lambda: next(_count) % 4 + 1},
-    "people.Credential": {"kind": lambda: "pin"},
-    "people.Person": {"role": lambda: "staff"},
-    "premises.Unit": {"number": lambda: str(next(_count))},
-    "tenants.DialNumber": {"value": lambda: f"{next(_count):010d}"},
-    "tenants.Membership": {"role": lambda: "guard"},
-    "tenants.Organisation": {"kind": lambda: "operator"},
-}
-"""Values that a constraint asks for and that the field's type does not tell."""
-
 
 def ours() -> list[Model]:
     """Every model of Gatehouse."""
@@ -93,7 +79,7 @@ class Place:
             if field.column == "site_id" and model._meta.label != "tenants.Site":
                 values["site_id"] = self.site.pk
             elif field.name in particular:
-                values[field.name] = particular[field.name]()
+                values[field.name] = particular[field.name](self)
             elif field.has_default() or field.null or (field.blank and isinstance(field, models.CharField)):
                 continue
             elif parent := parent_of(field):
@@ -114,6 +100,29 @@ class Place:
             if kind in _LIKE:
                 return _LIKE[kind]()
         raise TypeError(f"{field}: say in tests/factories.py what such a field may hold")
+
+
+PARTICULAR: dict[str, dict[str, Callable[[Place], Any]]] = {
+    "devices.Command": {"expires_at": lambda _: NOW + timedelta(seconds=10)},
+    "devices.Hardware": {
+        "mac": lambda _: f"0C11{next(_count):08X}",
+        "installer": lambda place: place.row(apps.get_model("tenants", "Organisation")),
+    },
+    "devices.Input": {"use": lambda _: "exit"},
+    "devices.Relay": {
+        "position": lambda _: 1,
+        "device": lambda place: place.fresh(apps.get_model("devices", "Device")),
+    },
+    "people.Credential": {"kind": lambda _: "pin"},
+    "people.Person": {"role": lambda _: "staff"},
+    "premises.Occupancy": {"closed_at": lambda _: NOW},
+    "premises.Unit": {"number": lambda _: str(next(_count))},
+    "tenants.Delegation": {"to": lambda place: place.fresh(apps.get_model("tenants", "Organisation"))},
+    "tenants.DialNumber": {"value": lambda _: f"{next(_count):010d}"},
+    "tenants.Membership": {"role": lambda _: "guard"},
+    "tenants.Organisation": {"kind": lambda _: "operator"},
+}
+"""Values that a constraint asks for and that the field's type does not tell."""
 
 
 def one_of_everything(name: str) -> Place:
