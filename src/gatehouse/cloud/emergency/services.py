@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import connection, transaction
 
 from gatehouse.cloud.authz.actor import Actor
@@ -20,15 +18,6 @@ from gatehouse.cloud.tenants.models import Site
 from gatehouse.wire.messages import emergency_bytes
 
 CHANNEL = "gatehouse_emergency"
-
-
-def _key(site: UUID) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(seal.subkey(f"emergency:{site}"))
-
-
-def public_key(site: UUID) -> str:
-    """What the site's gateways check emergency states with: Ed25519, hexadecimal; it comes to them with the feed."""
-    return _key(site).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
 
 
 def set_emergency(*, actor: Actor, site: Site, state: Literal["open", "closed"], now: datetime) -> EmergencyState:
@@ -55,7 +44,7 @@ def set_emergency(*, actor: Actor, site: Site, state: Literal["open", "closed"],
             actor_id=actor.id,
             actor_label=actor.label[:200],
             origin=actor.via,
-            signature=_key(site.id).sign(text).hex(),
+            signature=seal.emergency_key(site.id).sign(text).hex(),
         )
         record(
             actor=actor,

@@ -243,12 +243,15 @@ class _Work:
         """Ask one of the statements below about the keys to do of one kind."""
         some = not self.everything
         values: dict[str, Any] = {"keys": list(self.todo.get(kind, ()))} if some else {}
-        return self.ask(entries.narrowed(sql, some), kind=kind, fingerprint=fingerprint(self.site), **values)[0]
+        if kind == "site":
+            values["fingerprint"] = fingerprint(self.site)
+        return self.ask(entries.narrowed(sql, some), kind=kind, **values)[0]
 
 
 def fingerprint(site: UUID) -> str:
     """Stands for the site's keys in its stored entry, so that other keys make another version."""
-    return hashlib.sha256(b"feed" + seal.lookup_key(site)).hexdigest()[:16]
+    keys = seal.lookup_key(site) + bytes.fromhex(seal.emergency_public_key(site))
+    return hashlib.sha256(b"feed" + keys).hexdigest()[:16]
 
 
 def _compile(work: _Work, now: datetime) -> Compiled:

@@ -173,7 +173,9 @@ def _entry(site: UUID, row: tuple[Any, ...], held: dict[UUID, int], target: int)
 def _payload(site: UUID, text: str) -> Payload:
     payload = _payloads.decode(text)
     if isinstance(payload, SiteEntry):
-        return msgspec.structs.replace(payload, lookup_key=seal.lookup_key(site).hex())
+        return msgspec.structs.replace(
+            payload, lookup_key=seal.lookup_key(site).hex(), emergency_key=seal.emergency_public_key(site)
+        )
     return payload
 
 

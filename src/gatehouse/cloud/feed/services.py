@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +13,7 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from gatehouse.cloud.feed.pages import standing
-from gatehouse.wire.messages import Applied
+from gatehouse.wire.messages import Applied, FeedDelta
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,16 @@ class Taken:
     """Numbers that cannot be: of another epoch, a revision never made, a device that is not this gateway's."""
 
 
-def record_published(gateway: UUID, epoch: str, revision: int) -> None:
-    """The gateway's delta up to `revision` is with the broker. Late or from an older epoch: nothing."""
-    stand = standing(gateway)
-    if epoch == stand.epoch and revision <= stand.revision:
-        _run(_PUBLISHED, gateway=gateway, site=stand.site, revision=revision)
+def record_published(site: UUID, sent: Iterable[tuple[UUID, FeedDelta]]) -> None:
+    """These deltas of a site are with the broker. Late ones and those of an older epoch change nothing."""
+    sent = list(sent)
+    _run(
+        _PUBLISHED,
+        site=site,
+        gateways=[gateway for gateway, _delta in sent],
+        epochs=[UUID(delta.epoch) for _gateway, delta in sent],
+        revisions=[delta.revision for _gateway, delta in sent],
+    )
 
 
 def record_applied(gateway: UUID, applied: Applied, now: datetime) -> Taken:
@@ -53,12 +59,12 @@ def record_applied(gateway: UUID, applied: Applied, now: datetime) -> Taken:
     with transaction.atomic():
         values: dict[str, Any] = {"site": stand.site, "gateway": gateway, "epoch": stand.epoch, "now": now}
         moved = _run(_GATEWAY_APPLIED, revision=applied.revision, **values)
-        told = {UUID(device): revision for device, revision in applied.devices.items() if revision <= applied.revision}
+        told = {device: revision for device, revision in applied.devices.items() if revision <= applied.revision}
         own = sorted(row[0] for row in _run(_OWN_DEVICES, devices=list(told), **values))
-        refused: dict[UUID, list[list[str]]] = {device: [] for device in own}
+        refused: dict[str, list[list[str]]] = {device: [] for device in own}
         for line in applied.refused:
-            if (device := UUID(line.device)) in refused:
-                refused[device].append([line.key, line.reason])
+            if line.device in refused:
+                refused[line.device].append([line.key, line.reason])
         stepped = _run(
             _DEVICES_APPLIED,
             devices=own,
@@ -97,8 +103,12 @@ def _run(sql: str, **values: Any) -> list[tuple[Any, ...]]:
 
 
 _PUBLISHED: Final = """
-INSERT INTO feed_gatewayfeed (gateway_id, site_id, published, applied) VALUES (%(gateway)s, %(site)s, %(revision)s, 0)
-ON CONFLICT (gateway_id) DO UPDATE SET published = greatest(feed_gatewayfeed.published, excluded.published)
+INSERT INTO feed_gatewayfeed AS f (gateway_id, site_id, published, applied)
+SELECT sent.gateway, %(site)s, sent.revision, 0
+FROM unnest(%(gateways)s::uuid[], %(epochs)s::uuid[], %(revisions)s::bigint[]) AS sent(gateway, epoch, revision)
+JOIN feed_sitefeed s ON s.site_id = %(site)s AND s.epoch = sent.epoch
+ORDER BY sent.gateway
+ON CONFLICT (gateway_id) DO UPDATE SET published = greatest(f.published, excluded.published)
 """
 
 _GATEWAY_APPLIED: Final = """
@@ -112,8 +122,8 @@ RETURNING 1
 """
 
 _OWN_DEVICES: Final = """
-SELECT id FROM devices_device
-WHERE site_id = %(site)s AND gateway_id = %(gateway)s AND deleted_at IS NULL AND id = ANY(%(devices)s)
+SELECT id::text FROM devices_device
+WHERE site_id = %(site)s AND gateway_id = %(gateway)s AND deleted_at IS NULL AND id::text = ANY(%(devices)s)
 """
 
 _DEVICES_APPLIED: Final = f"""

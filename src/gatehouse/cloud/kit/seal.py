@@ -15,8 +15,10 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 
 KEY_ID = 1
@@ -50,6 +52,16 @@ def subkey(purpose: str, length: int = 32) -> bytes:
 def lookup_key(site: UUID) -> bytes:
     """Key of a site's credential digests. Its gateways receive it with the feed."""
     return subkey(f"lookup:{site}")
+
+
+def emergency_key(site: UUID) -> Ed25519PrivateKey:
+    """Key that signs a site's emergency states. Its gateways receive the public half with the feed."""
+    return Ed25519PrivateKey.from_private_bytes(subkey(f"emergency:{site}"))
+
+
+def emergency_public_key(site: UUID) -> str:
+    """What a site's gateways check emergency states with, hexadecimal."""
+    return emergency_key(site).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
 
 
 def _place(table: str, site: UUID, row: UUID, field: str) -> bytes:
