@@ -87,7 +87,7 @@ locks() {
 wanted_environment() { { pwd; cat $(locks) pyproject.toml; } | sha256sum | cut -c1-32; }
 
 environment() {
-  stamp="$venv/.gatehouse-$kind"
+  case $kind in run | build) stamp=$venv/.gatehouse-runtime ;; *) stamp=$venv/.gatehouse-$kind ;; esac
   wanted=$(wanted_environment)
   if [ "$wanted" = "$(cat "$stamp" 2>/dev/null || true)" ] && [ -x "$venv/bin/gatehouse" ]; then return 0; fi
   [ -w . ] || fail "$(pwd) cannot be written by this user: start once as its owner, or copy the folder."

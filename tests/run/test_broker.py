@@ -25,9 +25,10 @@ def running(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     who = home.account("gatehouse")
     secrets.make(folder, who)
     certificate = tls.ensure(folder, who, public_url=None, now=dt.datetime.now(dt.UTC))
-    command = broker.prepare(folder, who, certificate)
+    own = broker.system_account()
+    command = broker.prepare(folder, who, own, certificate)
     with (folder / "log").open("ab") as log:
-        process = processes.spawn(command, who=who, output=log)
+        process = processes.spawn(command, who=own, output=log)
     ready = child.tcp_probe(home.port("MQTT"))
     deadline = time.monotonic() + 10
     while not ready():
@@ -50,11 +51,17 @@ def link(folder: Path) -> aiomqtt.Client:
     return client(broker.LINK, secrets.read(folder, "broker-link"))
 
 
-def allow(folder: Path, *gateways: str) -> None:
-    """What the link does when it knows new gateways: replaces the file in one step."""
+async def allow(folder: Path, running: "subprocess.Popen[bytes]", *gateways: str) -> None:
+    """What the link does when it knows new gateways, and what the supervisor does then."""
+    hand_over = broker.HandOver(folder, broker.system_account())
+    assert hand_over.bring()
+    assert not hand_over.bring()
     lines = [broker.password_line(broker.LINK, secrets.read(folder, "broker-link"))]
     lines += [broker.password_line(name, f"secret of {name}") for name in gateways]
     home.write_private(folder / "broker" / "passwords", "\n".join(lines) + "\n", owner=home.account("gatehouse"))
+    assert hand_over.bring()
+    running.send_signal(signal.SIGHUP)
+    await asyncio.sleep(0.3)
 
 
 async def received(messages: aiomqtt.Client, seconds: float = 1.0) -> list[str]:
@@ -80,12 +87,7 @@ async def test_only_known_names_with_their_password_get_in(running: "subprocess.
 async def test_a_gateway_added_to_the_files_gets_in_after_a_reload_and_reaches_its_own_tree_only(
     running: "subprocess.Popen[bytes]", folder: Path
 ) -> None:
-    watch = broker.Watch(folder)
-    assert watch.changed() == []
-    allow(folder, FIRST, SECOND)
-    assert watch.changed() == [folder / "broker" / "passwords"]
-    running.send_signal(signal.SIGHUP)
-    await asyncio.sleep(0.3)
+    await allow(folder, running, FIRST, SECOND)
     async with link(folder) as cloud, client(FIRST, f"secret of {FIRST}") as gateway:
         await cloud.subscribe("gh/#", qos=1)
         await gateway.subscribe(topics.every_down(SECOND), qos=1)
@@ -103,14 +105,11 @@ async def test_a_gateway_added_to_the_files_gets_in_after_a_reload_and_reaches_i
 async def test_a_gateway_taken_out_of_the_files_is_dropped_at_once(
     running: "subprocess.Popen[bytes]", folder: Path
 ) -> None:
-    allow(folder, FIRST)
-    running.send_signal(signal.SIGHUP)
-    await asyncio.sleep(0.3)
+    await allow(folder, running, FIRST)
     with pytest.raises(aiomqtt.MqttError):
         async with client(FIRST, f"secret of {FIRST}") as gateway:
             await gateway.subscribe(topics.every_down(FIRST))
-            allow(folder)
-            running.send_signal(signal.SIGHUP)
+            await allow(folder, running)
             async with asyncio.timeout(5):
                 async for _ in gateway.messages:
                     raise AssertionError("nothing was sent to it")
@@ -144,18 +143,26 @@ def test_only_the_tls_port_listens_beyond_loopback(running: "subprocess.Popen[by
 
 
 @pytest.mark.parametrize("text", ["", "no colon at all\n", "gateway:plain\n", "gateway:$7$101$c2FsdA==\n"])
-def test_a_file_that_would_end_the_broker_is_not_loaded(folder: Path, text: str) -> None:
-    (folder / "broker").mkdir()
-    (folder / "broker" / "acl").write_text(broker.first_rules())
-    (folder / "broker" / "passwords").write_text(broker.password_line("link", "x") + "\n")
-    watch = broker.Watch(folder)
+def test_a_file_that_would_end_the_broker_does_not_reach_it(
+    running: "subprocess.Popen[bytes]", folder: Path, text: str
+) -> None:
+    hand_over = broker.HandOver(folder, broker.system_account())
+    assert hand_over.bring()
+    good = (folder / "broker" / "live" / "passwords").read_text()
     (folder / "broker" / "passwords").write_text(text)
-    os.utime(folder / "broker" / "passwords", (1, 1))
-    with pytest.raises(ValueError, match="does not parse"):
-        watch.changed()
-    assert watch.changed() == []
+    with pytest.raises(ValueError, match="cannot be understood"):
+        hand_over.bring()
+    assert not hand_over.bring()
+    assert (folder / "broker" / "live" / "passwords").read_text() == good
 
 
 @pytest.mark.req("GH-RUN-08")
-def test_the_broker_does_not_run_as_root(running: "subprocess.Popen[bytes]") -> None:
-    assert Path(f"/proc/{running.pid}").stat().st_uid != 0
+def test_the_broker_is_neither_root_nor_able_to_read_what_gatehouse_seals_with(
+    running: "subprocess.Popen[bytes]", folder: Path
+) -> None:
+    runs_as = Path(f"/proc/{running.pid}").stat().st_uid
+    assert runs_as != 0
+    if os.geteuid() == 0:
+        key = (folder / "master.key").stat()
+        assert key.st_uid != runs_as
+        assert key.st_mode & 0o077 == 0

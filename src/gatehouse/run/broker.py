@@ -1,8 +1,9 @@
 """The MQTT broker's configuration, its first accounts, and the reload when the link has changed them.
 
-mosquitto reads its accounts and access rules from two files. The link writes them (it knows which gateways exist),
-but only the broker's parent may signal it, so the supervisor watches them. A file that does not parse would make the
-broker quit on reload, so a bad one is left alone and named instead.
+The link writes who may sign in and what they may reach (it knows which gateways exist) into broker/passwords and
+broker/acl. The broker runs under an account of its own and reads broker/live/, which the supervisor fills: it hands
+over whatever is new and well formed, and tells the broker to reload. mosquitto quits over a file that it cannot parse
+or read, so it never gets to see one.
 """
 
 import base64
@@ -35,21 +36,39 @@ def find_binary() -> Path:
     return Path(found)
 
 
-def prepare(folder: Path, who: Account | None, certificate: tls.Certificate) -> list[str]:
-    """Writes the configuration, and accounts and rules unless the link has already done so; returns the command."""
-    place = folder / "broker"
-    for needed in (place, place / "data"):
-        needed.mkdir(mode=0o700, exist_ok=True)
-        if who is not None:
-            os.chown(needed, who.uid, who.gid)
-    configuration = place / "mosquitto.conf"
-    home.write_private(configuration, _configuration(place, certificate), owner=who)
+def system_account() -> Account | None:
+    """Whom the broker runs as when root starts it; it reads nothing of Gatehouse's but what it is handed."""
+    return home.account("gatehouse-broker", instead="mosquitto")
+
+
+def prepare(folder: Path, who: Account | None, broker: Account | None, certificate: tls.Certificate) -> list[str]:
+    """Makes everything that the broker starts with, and returns its command line.
+
+    `who` is the account of the link, `broker` the broker's own. Accounts and rules are written only where the link has
+    not done so yet; its configuration and certificate at each call.
+    """
+    place, live = folder / "broker", folder / "broker" / "live"
+    for needed, mode, owner in ((place, 0o711, who), (live, 0o700, broker), (live / "data", 0o700, broker)):
+        needed.mkdir(exist_ok=True)
+        needed.chmod(mode)
+        if owner is not None:
+            os.chown(needed, owner.uid, owner.gid)
     if not _valid(place / "passwords", _PASSWORD_LINE):
         line = password_line(LINK, secrets.read(folder, "broker-link"))
         home.write_private(place / "passwords", line + "\n", owner=who)
     if not _valid(place / "acl", _ACL_LINE):
         home.write_private(place / "acl", first_rules(), owner=who)
-    return [str(find_binary()), "-c", str(configuration)]
+    HandOver(folder, broker).bring()
+    hand_certificate(folder, broker, certificate)
+    home.write_private(live / "mosquitto.conf", _configuration(live), owner=broker)
+    return [str(find_binary()), "-c", str(live / "mosquitto.conf")]
+
+
+def hand_certificate(folder: Path, broker: Account | None, certificate: tls.Certificate) -> None:
+    """Gives the broker its copy of the certificate and key; it takes them up on the next SIGHUP."""
+    live = folder / "broker" / "live"
+    home.write_private(live / "server.key", certificate.key.read_text(), owner=broker)
+    home.write_private(live / "server.crt", certificate.certificate.read_text(), owner=broker)
 
 
 def password_line(user: str, password: str) -> str:
@@ -67,17 +86,17 @@ def first_rules() -> str:
     )
 
 
-def _configuration(place: Path, certificate: tls.Certificate) -> str:
+def _configuration(live: Path) -> str:
     # Queues: mosquitto drops QoS 1 messages silently once a queue is full; gateways keep one batch in flight, so this
     # holds every gateway of a large installation while the link restarts.
     return f"""# Written by `gatehouse up` at each start.
 per_listener_settings false
 allow_anonymous false
-password_file {place / "passwords"}
-acl_file {place / "acl"}
+password_file {live / "passwords"}
+acl_file {live / "acl"}
 
 persistence true
-persistence_location {place / "data"}/
+persistence_location {live / "data"}/
 autosave_interval 60
 max_queued_messages 100000
 max_queued_bytes 0
@@ -95,8 +114,8 @@ connection_messages false
 listener {home.port("MQTT")} 127.0.0.1
 
 listener {home.port("MQTT_TLS")}
-certfile {certificate.certificate}
-keyfile {certificate.key}
+certfile {live / "server.crt"}
+keyfile {live / "server.key"}
 tls_version tlsv1.2
 """
 
@@ -109,35 +128,39 @@ def _valid(path: Path, line: re.Pattern[str]) -> bool:
     return bool(lines) and all(line.fullmatch(each) for each in lines if each.strip())
 
 
-class Watch:
-    """Notices when the accounts or the rules were replaced."""
+class HandOver:
+    """Brings what the link has written to the broker."""
 
-    def __init__(self, folder: Path) -> None:
-        self._files = {
-            folder / "broker" / "passwords": _PASSWORD_LINE,
-            folder / "broker" / "acl": _ACL_LINE,
-        }
-        self._seen = self._look()
+    def __init__(self, folder: Path, broker: Account | None) -> None:
+        self._place = folder / "broker"
+        self._broker = broker
+        self._seen: dict[str, tuple[int, int]] = {}
 
-    def changed(self) -> list[Path]:
-        """The files that are new since the last call and fit to be loaded; the broker wants a SIGHUP if there are any.
+    def bring(self) -> bool:
+        """Hands over each file that is new since the last call; True when there was one, so that a SIGHUP is due.
 
-        Raises ValueError, once for each new version, when a file is not fit.
+        Raises ValueError, once for each new version of a file, when one is not well formed; the broker keeps the last.
         """
-        now = self._look()
-        new = [path for path in self._files if now[path] != self._seen[path]]
-        self._seen = now
-        for path in new:
-            if not _valid(path, self._files[path]):
-                raise ValueError(f"{path} does not parse; the broker keeps the previous one")
-        return new
+        brought, broken = False, []
+        for name, line in (("acl", _ACL_LINE), ("passwords", _PASSWORD_LINE)):
+            path = self._place / name
+            state = _identity(path)
+            if state == self._seen.get(name):
+                continue
+            self._seen[name] = state
+            if not _valid(path, line):
+                broken.append(str(path))
+                continue
+            home.write_private(self._place / "live" / name, path.read_text(encoding="utf-8"), owner=self._broker)
+            brought = True
+        if broken:
+            raise ValueError(f"{' and '.join(broken)} cannot be understood; the broker goes on with the last good one")
+        return brought
 
-    def _look(self) -> dict[Path, tuple[int, int]]:
-        seen = {}
-        for path in self._files:
-            try:
-                state = path.stat()
-                seen[path] = (state.st_mtime_ns, state.st_ino)
-            except OSError:
-                seen[path] = (0, 0)
-        return seen
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_ino

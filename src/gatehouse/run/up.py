@@ -1,6 +1,7 @@
 """`gatehouse up`: everything on one machine, from nothing to "open for business"."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -141,8 +142,8 @@ class _Start:
         self._watch_broker()
         cloud = [
             self._process("web", ready=child.http_probe(home.port("WEB"), "/health/live")),
-            self._process("worker"),
-            self._process("link"),
+            self._marking("worker"),
+            self._marking("link"),
         ]
         self._supervisor.start([*cloud, *([self._once("demo")] if self._demo else [])], self._ready)
         if self._demo:
@@ -243,30 +244,38 @@ class _Start:
             )
 
     def _broker(self) -> Spec:
-        command = broker.prepare(self._folder, self._who, self._certificate)
+        self._broker_account = broker.system_account()
+        command = broker.prepare(self._folder, self._who, self._broker_account, self._certificate)
         return Spec(
             "broker",
             command,
             {"PATH": "/usr/bin:/bin"},
             ready=child.tcp_probe(home.port("MQTT")),
-            who=self._who,
+            who=self._broker_account,
             loud=_LOUD_BROKER,
         )
 
     def _watch_broker(self) -> None:
-        watch = broker.Watch(self._folder)
+        hand_over = broker.HandOver(self._folder, self._broker_account)
 
         def look() -> None:
             try:
-                if watch.changed():
+                if hand_over.bring():
                     self._supervisor.child("broker").signal(signal.SIGHUP)
             except ValueError as problem:
                 self._terminal.aside("broker", str(problem))
 
         self._supervisor.every(0.2, look)
 
-    def _process(self, name: str, *, ready: Callable[[], bool] | None = None) -> Spec:
+    def _process(self, name: str, ready: Callable[[], bool]) -> Spec:
         return Spec(name, self._program.command(name), self._environment(name), ready=ready, who=self._who, patience=90)
+
+    def _marking(self, name: str) -> Spec:
+        """A process that nobody can connect to: it says that it is ready by making a file."""
+        mark = self._folder / "run" / f"{name}.ready"
+        spec = self._process(name, ready=child.file_probe(mark))
+        environment = {**spec.environment, "GATEHOUSE_READY_FILE": str(mark)}
+        return dataclasses.replace(spec, environment=environment, before=lambda: mark.unlink(missing_ok=True))
 
     def _once(self, name: str) -> Spec:
         return Spec(name, self._program.command(name), self._environment(name), who=self._who, patience=600, once=True)
@@ -307,6 +316,7 @@ class _Start:
             self._terminal.aside("certificate", str(problem))
             return
         if self._certificate.renewed:
+            broker.hand_certificate(self._folder, self._broker_account, self._certificate)
             self._supervisor.child("broker").signal(signal.SIGHUP)
             for process in self._supervisor.children:
                 if process.spec.name in ("web", "lab"):

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 LOG = "gatehouse.process"
 
@@ -145,6 +146,8 @@ def _until_stopped(run: Callable[[threading.Event], None]) -> int:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda _signal, _frame: stop.set())
+    if mark := os.environ.get("GATEHOUSE_READY_FILE"):  # whoever started us waits for this
+        Path(mark).touch()
     run(stop)
     return 0
 
