@@ -1,44 +1,21 @@
-"""Makes each site's feed out of what acts have touched: one compiler per site at a time.
-
-1. An act leaves `changes.Touched` rows in its own transaction. They become visible when it commits, in
-   whatever order; nothing here depends on their ids or times.
-2. A compile is one transaction over one snapshot (REPEATABLE READ) under the site's advisory lock. It deletes
-   the rows that it sees and recomputes what they name. An act that commits later left rows that this snapshot
-   does not see: they stay, and wake the next compile. So nothing is lost, and each revision is the state
-   after some whole acts, never half an act.
-3. What is equal to the version in force stays as it is. The rest is closed and appended at the site's next
-   revision, taken in the same transaction by the only writer: revision order is commit order.
-4. Interest follows the entries: a gateway that gains or loses interest in a key is concerned, and so is one
-   whose interest meets the audience of a version that began or ended. Only their `Wanted` rows move.
-5. A compile that dies, at whatever point, has done nothing: rows, entries and revision roll back together.
-   One that meets another writer of the same rows is rolled back by PostgreSQL and starts again.
-"""
+"""The worker that compiles feeds; `services.compiling` says how one compile is done and why nothing is lost."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from contextlib import suppress
 from threading import Event
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from django.db import InterfaceError, OperationalError, connection, transaction
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from django.db import InterfaceError, OperationalError, connection
 
-from gatehouse.cloud.changes.services import CHANNEL as CHANGED
-from gatehouse.cloud.feed import entries
-from gatehouse.cloud.feed.services import release_quarantine
-from gatehouse.cloud.kit import clock, seal
-from gatehouse.cloud.kit.ids import new_id
+from gatehouse.cloud.changes.services import CHANNEL
+from gatehouse.cloud.feed.services import Busy, compile_site, release_quarantine
+from gatehouse.cloud.kit import clock
 
-CHANNEL: Final = "gatehouse_feed"
-"""Notified with the site's id when its feed moved."""
-ATTEMPTS: Final = 20
 LOOK: Final = 2.0
 """Seconds between the worker's own looks for touched rows."""
 SWEEP: Final = 10.0
@@ -47,96 +24,6 @@ PAUSE: Final = 30.0
 """Seconds that a site which could not be compiled is left alone."""
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class Busy(Exception):
-    """Another process compiles this site at the moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """What a compile came to."""
-
-    revision: int
-    """The site's revision afterwards."""
-    changed: int
-    """Versions closed or appended; 0 with nothing in `concerned`: the revision stayed."""
-    concerned: int
-    """Gateways that have something to do."""
-    touched: int
-    """Touched rows taken away."""
-
-
-def compile_site(site: UUID, now: datetime, *, everything: bool = False, wait: bool = True) -> Compiled:
-    """Bring a site's feed to what its tables say: of the touched things, or of `everything` there is.
-
-    A transaction of its own (role system). Raises Busy when another compiler has the site and `wait` is false.
-    """
-    return _alone(site, wait, lambda: _compile(_Work(site, everything), now))
-
-
-def _alone(site: UUID, wait: bool, act: Callable[[], T]) -> T:
-    """Run `act` as the site's only writer, over one snapshot.
-
-    A snapshot from before the last writer's commit (taken while waiting for the lock) fails at its first
-    write, and so does one that meets a change of a credential; both are tried again.
-    """
-    if connection.in_atomic_block:
-        raise RuntimeError("a compile is a transaction of its own")
-    lock = "SELECT pg_advisory_xact_lock(%s) IS NOT NULL" if wait else "SELECT pg_try_advisory_xact_lock(%s)"
-    name = int.from_bytes(hashlib.sha256(b"feed" + site.bytes).digest()[:8], "big", signed=True)
-    for _attempt in range(ATTEMPTS):
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                cursor.execute(lock, [name])
-                if cursor.fetchone() != (True,):
-                    raise Busy
-                return act()
-        except OperationalError as error:
-            if not isinstance(error.__cause__, SerializationFailure | DeadlockDetected):
-                raise
-    raise Busy
-
-
-def new_epoch(site: UUID, now: datetime) -> str:
-    """Begin the feed's numbers anew, after a restore took them back: every gateway gets everything once more."""
-
-    def begin() -> str:
-        work = _Work(site, everything=True)
-        epoch = new_id()
-        work.gateways = work.find(
-            "SELECT DISTINCT gateway_id FROM feed_interest WHERE site_id = %(site)s AND ended IS NULL"
-        )
-        _compile(work, now)
-        work.ask("UPDATE feed_sitefeed SET epoch = %(epoch)s WHERE site_id = %(site)s", epoch=epoch)
-        work.ask("UPDATE feed_gatewayfeed SET published = 0 WHERE site_id = %(site)s")
-        return str(epoch)
-
-    return _alone(site, True, begin)
-
-
-def prune(site: UUID, keep: timedelta, now: datetime) -> int:
-    """Forget versions that ended longer than `keep` ago; how many. Who is further behind gets a reset."""
-
-    def forget() -> int:
-        work = _Work(site, everything=False)
-        found = work.ask(
-            "SELECT max(number) FROM feed_revision WHERE site_id = %(site)s AND at <= %(before)s", before=now - keep
-        )
-        horizon = found[0][0] or 0
-        work.ask(
-            "UPDATE feed_sitefeed SET horizon = %(horizon)s WHERE site_id = %(site)s AND horizon < %(horizon)s",
-            horizon=horizon,
-        )
-        work.ask("DELETE FROM feed_interest WHERE site_id = %(site)s AND ended <= %(horizon)s", horizon=horizon)
-        work.ask("DELETE FROM feed_revision WHERE site_id = %(site)s AND number < %(horizon)s", horizon=horizon)
-        gone = "DELETE FROM feed_entry WHERE site_id = %(site)s AND ended <= %(horizon)s RETURNING 1"
-        return int(work.ask(f"WITH gone AS ({gone}) SELECT count(*) FROM gone", horizon=horizon)[0][0])
-
-    return _alone(site, True, forget)
 
 
 def run(stop: Event) -> None:
@@ -169,7 +56,7 @@ def run(stop: Event) -> None:
                         for site in _quarantined_sites():
                             release_quarantine(site, clock.now())
                         sweep = time.monotonic() + SWEEP
-                    hints = {UUID(note.payload) for note in listener.notifies(timeout=0.2, stop_after=1)}
+                    hints = _hints(listener)
         except (psycopg.OperationalError, OperationalError, InterfaceError) as error:
             log.warning("feed.database_away", extra={"reason": type(error).__name__})
             connection.close()
@@ -183,9 +70,9 @@ def _serve(site: UUID, wait_until: dict[UUID, float]) -> None:
             release_quarantine(site, clock.now())
     except Busy:
         return
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OperationalError | InterfaceError) and not connection.is_usable():
+            raise
         log.exception("feed.compile_failed", extra={"site": str(site)})
         wait_until[site] = time.monotonic() + PAUSE
 
@@ -195,8 +82,17 @@ def _listener() -> psycopg.Connection[Any]:
     for name in ("cursor_factory", "context"):
         options.pop(name, None)
     listener: psycopg.Connection[Any] = psycopg.connect(**options)
-    listener.execute(f"LISTEN {CHANGED}")
+    listener.execute(f"LISTEN {CHANNEL}")
     return listener
+
+
+def _hints(listener: psycopg.Connection[Any]) -> set[UUID]:
+    """Sites that notifications name, waited for shortly; what is no site is somebody else's."""
+    sites = set()
+    for note in listener.notifies(timeout=0.2, stop_after=1):
+        with suppress(ValueError):
+            sites.add(UUID(note.payload))
+    return sites
 
 
 def _touched_sites() -> set[UUID]:
@@ -211,230 +107,3 @@ def _quarantined_sites() -> set[UUID]:
             "SELECT DISTINCT site_id FROM people_credential WHERE state = 'quarantined' AND withdrawn_revision IS NOT NULL"
         )
         return {site for (site,) in cursor.fetchall()}
-
-
-@dataclass
-class _Work:
-    """A compile under way."""
-
-    site: UUID
-    everything: bool
-    revision: int = 0
-    """The revision that is being made."""
-    todo: dict[str, set[UUID]] = field(default_factory=dict)
-    changed: int = 0
-    audience: set[UUID] = field(default_factory=set)
-    """Keys in whose audience a version began or ended."""
-    gateways: set[UUID] = field(default_factory=set)
-    """Gateways whose interest changed."""
-
-    def add(self, kind: str, keys: Iterable[UUID] | None) -> None:
-        self.todo.setdefault(kind, set()).update(keys or ())
-
-    def ask(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, {"site": self.site, "revision": self.revision, **values})
-            return cursor.fetchall() if cursor.description else []
-
-    def find(self, sql: str, **values: Any) -> set[UUID]:
-        return {key for (key,) in self.ask(sql, **values)}
-
-    def ask_kind(self, sql: str, kind: str) -> tuple[Any, ...]:
-        """Ask one of the statements below about the keys to do of one kind."""
-        some = not self.everything
-        values: dict[str, Any] = {"keys": list(self.todo.get(kind, ()))} if some else {}
-        if kind == "site":
-            values["fingerprint"] = fingerprint(self.site)
-        return self.ask(entries.narrowed(sql, some), kind=kind, **values)[0]
-
-
-def fingerprint(site: UUID) -> str:
-    """Stands for the site's keys in its stored entry, so that other keys make another version."""
-    keys = seal.lookup_key(site) + bytes.fromhex(seal.emergency_public_key(site))
-    return hashlib.sha256(b"feed" + keys).hexdigest()[:16]
-
-
-def _compile(work: _Work, now: datetime) -> Compiled:
-    """Inside the transaction; see the module's text."""
-    held = work.ask("SELECT revision FROM feed_sitefeed WHERE site_id = %(site)s FOR UPDATE")
-    if not held:
-        sql = "INSERT INTO feed_sitefeed (site_id, epoch, revision, horizon) VALUES (%(site)s, %(epoch)s, 0, 0)"
-        work.ask(sql, epoch=new_id())
-    before = held[0][0] if held else 0
-    work.revision = before + 1
-    touched = work.ask("DELETE FROM changes_touched WHERE site_id = %(site)s RETURNING kind, key")
-    for kind, key in touched:
-        work.add(kind, (key,))
-    if "site" in work.todo and work.ask("SELECT FROM tenants_site WHERE id = %(site)s AND deleted_at IS NOT NULL"):
-        work.everything = True
-    if touched or work.everything:
-        _bring_up(work)
-    moved = bool(work.changed or work.gateways)
-    concerned = _conclude(work, now) if moved else 0
-    revision = work.revision if moved else before
-    # One snapshot: whatever is seen as withdrawn here is in no version in force from `revision` on.
-    work.ask(
-        "UPDATE people_credential SET withdrawn_revision = %(now_at)s "
-        "WHERE site_id = %(site)s AND state = 'quarantined' AND withdrawn_revision IS NULL",
-        now_at=revision,
-    )
-    return Compiled(revision, work.changed, concerned, len(touched))
-
-
-def _bring_up(work: _Work) -> None:
-    """Entries and interest, kind by kind; what the change of one kind means for later kinds is added to them."""
-    if gateways := work.todo.pop("gateway", None):
-        work.add("site", [work.site])
-        work.add("device", work.find(_DEVICES_OF_GATEWAYS, gateways=list(gateways)))
-    for kind in entries.FRESH:
-        if not (work.everything or work.todo.get(kind)):
-            continue
-        changed, audience, spread = work.ask_kind(
-            _VERSIONS.format(fresh=entries.FRESH[kind], spread=_SPREAD[kind]), kind
-        )
-        work.changed += changed
-        work.audience.update(audience or ())
-        keys: list[UUID] | None = None
-        if kind in entries.INTEREST:
-            keys, gateways, lost = work.ask_kind(_INTEREST.format(fresh=entries.INTEREST[kind]), kind)
-            work.gateways.update(gateways or ())
-            if lost:
-                # Whatever made the loss may be deleted by now; what these gateways still hold is known.
-                work.add("party", work.find(_PARTIES_OF_GATEWAYS, gateways=lost))
-        if not work.everything:
-            _spread(work, kind, spread or [], keys or [])
-
-
-def _spread(work: _Work, kind: str, spread: list[UUID], moved: list[UUID]) -> None:
-    """Add what depends on keys whose relays changed (`spread`) or whose gateways changed (`moved`)."""
-    if kind == "holder":
-        work.add("party", spread)
-    elif kind == "device" and (devices := [*spread, *moved]):
-        work.add("access_group", work.find(_GROUPS_OF_DEVICES, keys=devices))
-        work.add("party", work.find(_PARTIES_OF_DEVICES, keys=devices))
-    elif kind == "access_group" and moved:
-        work.add("people_group", work.find(_PEOPLE_GROUPS_OF_GROUPS, keys=moved))
-        work.add("party", work.find(_PARTIES_OF_GROUPS, keys=moved))
-    elif kind == "people_group" and moved:
-        work.add("party", work.find(_PARTIES_OF_PEOPLE_GROUPS, keys=moved))
-
-
-def _conclude(work: _Work, now: datetime) -> int:
-    """Take the revision, tell the gateways concerned; how many they are."""
-    concerned = work.ask(_CONCERNED, gateways=list(work.gateways), audience=list(work.audience))
-    work.ask(
-        "UPDATE feed_sitefeed SET revision = %(revision)s, compiled_at = %(now)s WHERE site_id = %(site)s", now=now
-    )
-    work.ask("INSERT INTO feed_revision (site_id, number, at) VALUES (%(site)s, %(revision)s, %(now)s)", now=now)
-    work.ask("SELECT pg_notify(%(channel)s, %(site)s::text)", channel=CHANNEL)
-    return len(concerned)
-
-
-# A version without what the version before it had takes something away: priority 0. The containment of
-# jsonb says so for all kinds alike, since payloads name every field; it errs to 0.
-_VERSIONS: Final = """
-WITH fresh AS MATERIALIZED ({fresh}),
-old AS (
-  SELECT id, key, payload, audience FROM feed_entry
-  WHERE site_id = %(site)s AND kind = %(kind)s AND ended IS NULL {{only:key}}
-),
-diff AS MATERIALIZED (
-  SELECT key, o.id AS old_id, o.payload AS old_payload, o.audience AS old_audience, f.payload, f.audience
-  FROM fresh f FULL JOIN old o USING (key)
-  WHERE (f.payload, f.audience) IS DISTINCT FROM (o.payload, o.audience)
-),
-closed AS (
-  UPDATE feed_entry e SET ended = %(revision)s FROM diff d WHERE e.id = d.old_id RETURNING e.key
-),
-added AS (
-  INSERT INTO feed_entry (site_id, kind, key, revision, priority, payload, audience)
-  SELECT %(site)s, %(kind)s, d.key, %(revision)s,
-         CASE WHEN d.old_id IS NULL OR d.payload @> d.old_payload THEN 1 ELSE 0 END, d.payload, d.audience
-  FROM diff d LEFT JOIN closed c USING (key) WHERE d.payload IS NOT NULL
-)
-SELECT (SELECT count(*) FROM diff),
-       (SELECT array_agg(DISTINCT name) FROM diff, unnest(audience || old_audience) name), ({spread})
-"""
-
-_NOTHING: Final = "NULL::uuid[]"
-_SPREAD: Final = {
-    "site": _NOTHING,
-    "device": (
-        "SELECT array_agg(key) FROM diff WHERE jsonb_path_query_array(payload, '$.relays[*].id') "
-        "IS DISTINCT FROM jsonb_path_query_array(old_payload, '$.relays[*].id')"
-    ),
-    "access_group": _NOTHING,
-    "people_group": _NOTHING,
-    "holder": (
-        "SELECT array_agg(DISTINCT name::uuid) FROM diff, unnest(ARRAY[payload->>'party', old_payload->>'party']) name "
-        "WHERE name IS NOT NULL AND (payload->'party', payload->'access_groups') "
-        "IS DISTINCT FROM (old_payload->'party', old_payload->'access_groups')"
-    ),
-    "party": _NOTHING,
-}
-
-_INTEREST: Final = """
-WITH fresh AS MATERIALIZED ({fresh}),
-old AS MATERIALIZED (
-  SELECT id, gateway_id, key FROM feed_interest
-  WHERE site_id = %(site)s AND kind = %(kind)s AND ended IS NULL {{only:key}}
-),
-gone AS (
-  UPDATE feed_interest i SET ended = %(revision)s FROM old
-  WHERE i.id = old.id AND NOT EXISTS (SELECT FROM fresh f WHERE f.gateway_id = old.gateway_id AND f.key = old.key)
-  RETURNING i.gateway_id, i.key
-),
-came AS (
-  INSERT INTO feed_interest (site_id, gateway_id, kind, key, since)
-  SELECT %(site)s, f.gateway_id, %(kind)s, f.key, %(revision)s FROM fresh f
-  WHERE NOT EXISTS (SELECT FROM old WHERE old.gateway_id = f.gateway_id AND old.key = f.key)
-  RETURNING gateway_id, key
-)
-SELECT array_agg(DISTINCT key), array_agg(DISTINCT gateway_id), array_agg(DISTINCT gateway_id) FILTER (WHERE lost)
-FROM (SELECT gateway_id, key, true AS lost FROM gone UNION ALL SELECT gateway_id, key, false FROM came) moved
-"""
-
-_CONCERNED: Final = """
-INSERT INTO feed_wanted (gateway_id, site_id, revision, previous)
-SELECT gateway_id, %(site)s, %(revision)s, 0 FROM (
-  SELECT unnest(%(gateways)s::uuid[]) AS gateway_id
-  UNION
-  SELECT gateway_id FROM feed_interest
-  WHERE site_id = %(site)s AND key = ANY(%(audience)s::uuid[]) AND (ended IS NULL OR ended = %(revision)s)
-) concerned
-ON CONFLICT (gateway_id) DO UPDATE SET revision = excluded.revision, previous = feed_wanted.revision
-RETURNING gateway_id
-"""
-
-_DEVICES_OF_GATEWAYS: Final = """
-SELECT id FROM devices_device WHERE site_id = %(site)s AND gateway_id = ANY(%(gateways)s)
-UNION
-SELECT key FROM feed_interest
-WHERE site_id = %(site)s AND kind = 'device' AND gateway_id = ANY(%(gateways)s) AND ended IS NULL
-"""
-_GROUPS_OF_DEVICES: Final = """
-SELECT DISTINCT l.access_group_id FROM devices_relay r
-JOIN access_accessgrouprelay l ON l.site_id = r.site_id AND l.relay_id = r.id
-WHERE r.site_id = %(site)s AND r.device_id = ANY(%(keys)s)
-"""
-_PARTIES_OF_DEVICES: Final = """
-SELECT DISTINCT l.company_id FROM devices_relay r
-JOIN access_companyrelay l ON l.site_id = r.site_id AND l.relay_id = r.id
-WHERE r.site_id = %(site)s AND r.device_id = ANY(%(keys)s)
-"""
-_PEOPLE_GROUPS_OF_GROUPS: Final = """
-SELECT DISTINCT people_group_id FROM access_accessgrouppeoplegroup
-WHERE site_id = %(site)s AND access_group_id = ANY(%(keys)s)
-"""
-_PARTIES_OF_GROUPS: Final = """
-SELECT DISTINCT h.party_id FROM access_accessgroupholder l
-JOIN people_holder h ON h.site_id = l.site_id AND h.id = l.holder_id
-WHERE l.site_id = %(site)s AND l.access_group_id = ANY(%(keys)s) AND h.party_id IS NOT NULL
-"""
-_PARTIES_OF_PEOPLE_GROUPS: Final = """
-SELECT DISTINCT company_id FROM premises_peoplegroup WHERE site_id = %(site)s AND id = ANY(%(keys)s)
-"""
-_PARTIES_OF_GATEWAYS: Final = """
-SELECT DISTINCT key FROM feed_interest
-WHERE site_id = %(site)s AND kind = 'party' AND gateway_id = ANY(%(gateways)s) AND ended IS NULL
-"""
