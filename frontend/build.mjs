@@ -91,8 +91,11 @@ async function build(face, icons) {
     parts.push(worker);
   }
   parts.push(await group(face.modules, options({ format: "esm", define })));
-  const hash = createHash("sha256").update(icons).digest("hex").slice(0, 8).toUpperCase();
-  parts.push({ files: [[`icons-${hash}.svg`, icons]], names: { "icons.svg": `icons-${hash}.svg` } });
+  for (const [plain, contents] of [["icons.svg", icons], ["favicon.svg", await readFile(path.join(here, "favicon.svg"))]]) {
+    const hash = createHash("sha256").update(contents).digest("hex").slice(0, 8).toUpperCase();
+    const hashed = plain.replace(".svg", `-${hash}.svg`);
+    parts.push({ files: [[hashed, contents]], names: { [plain]: hashed } });
+  }
 
   const files = new Map(parts.flatMap((part) => part.files));
   const manifest = Object.assign({}, ...parts.map((part) => part.names));

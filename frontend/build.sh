@@ -27,7 +27,7 @@ if [ "$lock" != "$(cat node_modules/.gatehouse-lock 2>/dev/null || true)" ]; the
 fi
 
 made=node_modules/.gatehouse-sources
-sources=$( { cat package-lock.json build.mjs icons.json; find src styles icons -type f | LC_ALL=C sort | xargs cat; } | sha256sum)
+sources=$( { cat package-lock.json build.mjs icons.json favicon.svg; find src styles icons -type f | LC_ALL=C sort | xargs cat; } | sha256sum)
 if [ "$sources" != "$(cat "$made" 2>/dev/null || true)" ] ||
   [ ! -f ../src/gatehouse/cloud/static/dist/manifest.json ] || [ ! -f ../src/gatehouse/lab/static/dist/manifest.json ]; then
   npm run --silent build

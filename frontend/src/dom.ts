@@ -47,3 +47,20 @@ export function announce(text: string): void {
   // A region that changes twice in one tick is read once at most.
   setTimeout(() => live?.replaceChildren(text), 60);
 }
+
+type Child = Node | string | null;
+
+/** Makes an element: attributes as given (null leaves one out, a function listens to the event of its name), children appended. */
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Record<string, string | null | ((event: Event) => void)> = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
