@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -11,18 +12,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from gatehouse.cloud.authz.actor import enter, system_actor
+from gatehouse.cloud.authz.actor import Actor, enter, system_actor
 from gatehouse.cloud.devices.models import Gateway
 from gatehouse.cloud.devices.services import claim_gateway, issue_claim_code
+from gatehouse.cloud.events.models import Passage
 from gatehouse.cloud.kit import clock
 from gatehouse.run import broker as run_broker
 from gatehouse.run.home import free_port
 from tests.cast import Cast
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +53,11 @@ class Broker:
     reloads: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
 
+    @cached_property
+    def hand_over(self) -> run_broker.HandOver:
+        """The supervisor's part between the link and the broker."""
+        return run_broker.HandOver(self.home, None)
+
     def prepare(self) -> None:
         folder = self.home / "broker"
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,11 +65,11 @@ class Broker:
         (self.home / "secrets" / "broker-link").write_text("the link's password\n")
         (folder / "passwords").write_text(run_broker.password_line("link", "the link's password") + "\n")
         (folder / "acl").write_text(run_broker.first_rules())
-        for name in ("passwords", "acl"):
-            (folder / name).chmod(0o600)
+        (folder / "live").mkdir(exist_ok=True)
+        self.hand_over.bring()
         (folder / "mosquitto.conf").write_text(
             f"user root\nallow_anonymous false\nper_listener_settings false\nlistener {self.port} 127.0.0.1\n"
-            f"password_file {folder / 'passwords'}\nacl_file {folder / 'acl'}\n"
+            f"password_file {folder / 'live' / 'passwords'}\nacl_file {folder / 'live' / 'acl'}\n"
             f"persistence true\npersistence_location {folder}/\nautosave_interval 1\n"
             f"max_queued_messages {self.queue}\nmax_queued_bytes 0\nmax_inflight_messages 100\n"
             "message_size_limit 4194304\nsys_interval 1\nlog_type error\nconnection_messages false\n"
@@ -82,9 +94,8 @@ class Broker:
 
     def watch(self) -> None:
         """What the supervisor does: a signal when a file was replaced."""
-        seen = run_broker.Watch(self.home)
         while not self._over.wait(0.1):
-            if seen.changed() and self.process is not None and self.process.poll() is None:
+            if self.hand_over.bring() and self.process is not None and self.process.poll() is None:
                 self.process.send_signal(signal.SIGHUP)
                 self.reloads += 1
 
@@ -182,6 +193,33 @@ def link(broker: Broker, committed_cast: Cast, database_url: str) -> Iterator[Li
         yield one
     finally:
         one.kill()
+
+
+async def off(act: Callable[..., T], *arguments: Any) -> T:
+    """Database work of a test, away from its event loop."""
+
+    def job() -> T:
+        try:
+            return act(*arguments)
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(job)
+
+
+@contextlib.contextmanager
+def inside(site: UUID) -> Iterator[Actor]:
+    """A committed transaction that has entered a site."""
+    with transaction.atomic():
+        actor = system_actor(site)
+        enter(actor)
+        yield actor
+
+
+def stored(site: UUID, spool: str) -> list[int]:
+    """Sequence numbers of a spool's rows, in the order of their ids."""
+    with inside(site):
+        return list(Passage.objects.filter(spool=spool).order_by("id").values_list("seq", flat=True))
 
 
 def claimed(gateway: Gateway) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from socket import socket
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -52,6 +53,7 @@ class FakeGateway:
         self.inbox: list[Message] = []
         self.arrived = asyncio.Event()
         self.client: aiomqtt.Client | None = None
+        self.dropped = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def connected(self, within: float = 10.0) -> AsyncIterator[FakeGateway]:
@@ -92,11 +94,21 @@ class FakeGateway:
             await asyncio.gather(reader, return_exceptions=True)
 
     async def _read(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            topic, payload = str(message.topic), bytes(message.payload)  # type: ignore[arg-type]
-            kind = DOWN_TYPES.get(topics.kind_of_down(topic) or "", Emergency)
-            self.inbox.append(decode(kind, payload))
-            self.arrived.set()
+        try:
+            async for message in client.messages:
+                topic, payload = str(message.topic), bytes(message.payload)
+                kind = DOWN_TYPES.get(topics.kind_of_down(topic) or "", Emergency)
+                self.inbox.append(decode(kind, payload))
+                self.arrived.set()
+        except aiomqtt.MqttError:
+            self.dropped.set()
+
+    def tear(self) -> None:
+        """Lose the line without a word, so that the broker sends the will."""
+        assert self.client is not None
+        line = self.client._client.socket()
+        assert isinstance(line, socket)
+        line.shutdown(2)
 
     async def say(self, kind: str, message: Message | bytes, retain: bool = False) -> None:
         """Publish below the own `up`."""

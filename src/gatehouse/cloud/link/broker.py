@@ -10,7 +10,7 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gatehouse.cloud.link.outbox import Outgoing
+from gatehouse.cloud.link.services.outbox import Outgoing
 
 _AT_ONCE = 32
 _TAKEN_WITHIN_S = 5.0

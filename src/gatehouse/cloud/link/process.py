@@ -15,24 +15,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import aiomqtt
 import msgspec
 import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 
 from gatehouse.cloud.devices.services import BROKER, COMMANDS
 from gatehouse.cloud.events.arrivals import Arrival, plain_id
 from gatehouse.cloud.events.services import Taken, record_batches
 from gatehouse.cloud.feed.services import record_applied
 from gatehouse.cloud.kit import clock
-from gatehouse.cloud.link import identities, live, outbox, sessions
+from gatehouse.cloud.link import identities, live
 from gatehouse.cloud.link.broker import Broker, BrokerAway
 from gatehouse.cloud.link.lanes import Lanes, Waiting
-from gatehouse.cloud.link.outbox import Outgoing
+from gatehouse.cloud.link.services import outbox, sessions
+from gatehouse.cloud.link.services.outbox import Outgoing
 from gatehouse.wire import topics
 from gatehouse.wire.messages import (
     MAX_MESSAGE,
@@ -72,6 +73,10 @@ EMERGENCY = "gatehouse_emergency"
 def run(stop: threading.Event) -> None:
     """Until `stop` is set. Broker and database may come and go meanwhile."""
     password = (settings.HOME / "secrets" / "broker-link").read_text().strip()
+    # Three connections that live as long as the process need no pool, whose pauses after an outage would be ours.
+    connection.close()
+    cast(Any, connection).close_pool()
+    connections.settings["default"]["OPTIONS"].pop("pool", None)
     asyncio.run(Link(Broker(settings.MQTT_HOST, settings.MQTT_PORT, password)).run(stop))
 
 
@@ -110,6 +115,7 @@ class Link:
         self._loop: asyncio.AbstractEventLoop
         self._events, self._control, self._send = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._identities, self._newsworthy = asyncio.Event(), asyncio.Event()
+        self._loose: set[asyncio.Future[None]] = set()
         self._connected_at = 0.0
         self._dropped = 0
 
@@ -226,7 +232,8 @@ class Link:
         except msgspec.DecodeError:
             return
         task = asyncio.ensure_future(self._say([_down(gateway, topics.ACK, Ack(spool=spool, seq=0, refused=reason))]))
-        task.add_done_callback(lambda _: None)
+        self._loose.add(task)
+        task.add_done_callback(self._loose.discard)
 
     # --- events ---------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from gatehouse.cloud.authz.actor import enter
 from gatehouse.cloud.feed.pages import page_for
 from gatehouse.cloud.kit import clock
 from gatehouse.cloud.kit.errors import DomainError
-from gatehouse.cloud.link.claims import Paused, claim, device_actor, sign_in
+from gatehouse.cloud.link.services.claims import Paused, claim, device_actor, sign_in
 from gatehouse.wire.messages import Claim, Claimed, Message, Unreadable, decode, encode
 
 log = logging.getLogger(__name__)

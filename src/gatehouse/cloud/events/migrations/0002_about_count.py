@@ -4,7 +4,7 @@ from django.db import migrations
 
 ABOUT = """
 CREATE FUNCTION gatehouse_about_passages() RETURNS bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE plan json;
 BEGIN
   EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM events_passage WHERE site_id = ANY (%L::uuid[])', gatehouse_sites())

@@ -131,8 +131,7 @@ def publish_deltas(publish: Publish) -> bool:
         with transaction.atomic():
             made = deltas(site)
             publish([Outgoing(topics.down(gateway, topics.FEED), wire.encode(delta)) for gateway, delta in made])
-            for gateway, delta in made:
-                record_published(gateway, delta.epoch, delta.revision)
+            record_published(site, made)
     return len(sites) == _SITES_AT_ONCE
 
 

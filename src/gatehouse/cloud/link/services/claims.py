@@ -49,7 +49,9 @@ def claim(*, code: str, version: str, address: str, now: datetime) -> Claimed | 
     """
     with transaction.atomic():
         key = f"claim:{sign('throttle', _network(address))[:32]}"
+        # unscoped: guesses are counted before any site is known
         Throttle.objects.bulk_create([Throttle(key=key, updated_at=now)], ignore_conflicts=True)
+        # unscoped: the same row
         row = Throttle.objects.select_for_update().get(key=key)
         if row.until and row.until > now:
             raise Paused(int((row.until - now).total_seconds()) + 1)
