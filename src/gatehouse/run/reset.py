@@ -41,12 +41,12 @@ def reset(*, yes: bool, keep_authority: bool = False) -> int:
 
 
 def _reset(folder: Path, *, yes: bool, keep_authority: bool) -> int:
-    present = [name for name in _MADE_HERE if (folder / name).exists() and not (keep_authority and name == "tls")]
-    if not present:
+    if not any((folder / name).exists() for name in _MADE_HERE):
         print(f"Nothing to delete in {folder}.")
         return 0
     lock = supervisor.lock(folder)
     try:
+        present = [name for name in _MADE_HERE if (folder / name).exists() and not (keep_authority and name == "tls")]
         print(f"This deletes from {folder}:")
         for name in present:
             print(f"  {name:<12}{_MADE_HERE[name]}")

@@ -134,9 +134,10 @@ class _Start:
         """All steps in order. Raises CannotStart with everything stopped again by the supervisor."""
         self._terminal.line(f"Gatehouse, data in {self._folder}" + (", demo" if self._demo else ""))
         self._remember_mode()
+        self._require_ports()
+        self._require_programs()
         with self._terminal.step("secrets, certificate, program"):
             self._prepare()
-        self._require_ports()
         self._start_database()
         self._supervisor.start([self._once("migrate"), self._broker()], self._ready)
         self._watch_broker()
@@ -200,10 +201,16 @@ class _Start:
         for number, name in numbers.items():
             home.require_free_port(name, number, "0.0.0.0" if name in home.ON_ALL_INTERFACES else "127.0.0.1")
 
+    def _require_programs(self) -> None:
+        broker.find_binary()
+        if not database.is_external():
+            postgres.find_binaries(self._folder / "postgres")
+            return
+        with self._terminal.step("database: yours, from DATABASE_URL"):
+            self._check_external_database()
+
     def _start_database(self) -> None:
         if database.is_external():
-            with self._terminal.step("database: yours, from DATABASE_URL"):
-                self._check_external_database()
             return
         began = time.monotonic()
         data, who = self._folder / "postgres", postgres.system_account()
