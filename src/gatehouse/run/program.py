@@ -51,17 +51,34 @@ def for_account(folder: Path, who: Account | None) -> Program:
             f"The account {who.name if who else '?'} cannot reach the Python at {candidates[0]}: "
             f"run `apt-get install {version}` as root, or start Gatehouse as an ordinary user."
         )
-    place = folder / "program"
-    stamp = _stamp()
-    if not (place / ".stamp").exists() or (place / ".stamp").read_text() != stamp:
-        shutil.rmtree(place, ignore_errors=True)
-        _fill(place)
-        (place / ".stamp").write_text(stamp)
-    return Program(str(interpreter), {"PYTHONPATH": str(place), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+    places = []
+    for name, stamp, fill in (
+        ("source", _stamp_of_source(), _fill_source),
+        ("packages", _stamp_of_packages(), _fill_packages),
+    ):
+        place = folder / "program" / name
+        places.append(str(place))
+        if not (place / ".stamp").exists() or (place / ".stamp").read_text() != stamp:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            fill(place)
+            (place / ".stamp").write_text(stamp)
+    for part in (folder / "program", *map(Path, places)):
+        part.chmod(0o755)
+    path = os.pathsep.join(places)
+    return Program(str(interpreter), {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"})
 
 
-def _fill(place: Path) -> None:
-    place.mkdir(mode=0o755)
+def _fill_source(place: Path) -> None:
+    target = place / "gatehouse"
+    shutil.copytree(_PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(target, quiet=2)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _fill_packages(place: Path) -> None:
+    made: set[Path] = set()
     for distribution in _needed().values():
         for file in distribution.files or []:
             if ".." in file.parts or file.suffix == ".pth":
@@ -69,21 +86,25 @@ def _fill(place: Path) -> None:
             source, target = Path(str(distribution.locate_file(file))), place / file
             if source.is_relative_to(_PACKAGE) or not source.is_file():
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.parent not in made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.add(target.parent)
             try:
                 os.link(source, target)
             except OSError:
                 shutil.copy2(source, target)
-    shutil.copytree(_PACKAGE, place / "gatehouse", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    compileall.compile_dir(place / "gatehouse", quiet=2)
-    for path in place.rglob("*"):
-        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o444))
+            if not target.stat().st_mode & 0o004:
+                target.chmod(0o644)
+    for folder in {parent for part in made for parent in (part, *part.parents) if place in parent.parents}:
+        folder.chmod(0o755)
 
 
-def _stamp() -> str:
+def _stamp_of_packages() -> str:
+    return "\n".join(f"{name} {distribution.version}" for name, distribution in sorted(_needed().items()))
+
+
+def _stamp_of_source() -> str:
     digest = hashlib.sha256()
-    for name, distribution in sorted(_needed().items()):
-        digest.update(f"{name} {distribution.version}\n".encode())
     for path in sorted(_PACKAGE.rglob("*")):
         if "__pycache__" not in path.parts and path.is_file():
             state = path.stat()
