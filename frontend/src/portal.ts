@@ -4,6 +4,7 @@ import { writeAgo } from "./ago";
 import { find, findAll } from "./dom";
 import { enhanceHolds, showResult, type HoldResult } from "./hold";
 import { startLive } from "./live";
+import { startScreens } from "./screens";
 import { themeSwitch } from "./theme-switch";
 import { enhanceToasts, toast, type Tone } from "./toast";
 import { word } from "./words";
@@ -112,6 +113,7 @@ menus();
 clicks();
 keys();
 answers();
+startScreens();
 arrived();
 document.addEventListener("gh-arrived", (event) => {
   const { list } = (event as CustomEvent<{ list: Element }>).detail;

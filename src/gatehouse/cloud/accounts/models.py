@@ -67,3 +67,15 @@ class User(AbstractBaseUser):
     def is_active(self) -> bool:  # type: ignore[override]  # Django asks for a property of this name
         """False once the account is disabled; open sessions end at their next request."""
         return self.disabled_at is None
+
+
+class Throttle(models.Model):
+    """How often somebody guessed wrong of late, by account or by address. Shared by all web processes."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    failures = models.PositiveIntegerField(default=0)
+    until = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.failures} until {self.until}"

@@ -50,3 +50,8 @@ def create_user(
         raise Conflict("account.taken", _("This is taken by another account."), field=field) from error
     record(actor=actor, verb="account.created", now=now, kind="account", id=user.id, label=user.name)
     return user
+
+
+def choose_language(*, user: User, language: str) -> None:
+    """The account's own choice of language for what it is shown; nothing else changes with it (COM-NAV-C3)."""
+    User.objects.filter(pk=user.pk).update(language=language)

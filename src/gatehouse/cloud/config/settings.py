@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     *(f"gatehouse.cloud.{app}" for app in APPS),
 ]
 MIDDLEWARE = [
+    "gatehouse.cloud.kit.web.Answers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -92,6 +93,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.template.context_processors.i18n",
                 "django.contrib.messages.context_processors.messages",
+                "gatehouse.cloud.portal.frame.context",
             ],
             "loaders": [
                 (
@@ -130,6 +132,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "gatehouse.cloud.kit.web.stale_form"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -146,11 +149,14 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fa", "فارسی"), ("he", "עברית")]
+LOCALE_PATHS = [Path(__file__).parents[1] / "locale"]
+LANGUAGE_COOKIE_NAME = "gatehouse_language"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [Path(__file__).parents[1] / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+WHITENOISE_IMMUTABLE_FILE_TEST = r"-[0-9A-Z]{8}\.\w+$"
 FRONTEND_MANIFEST = Path(__file__).parents[1] / "static" / "dist" / "manifest.json"
 
 # Ports and addresses of the other processes, as run/ chose them.

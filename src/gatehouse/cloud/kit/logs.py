@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NEVER = ("pin", "card", "password", "token", "secret", "picture", "code")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request at work; stands in every log line, on error pages and in the journal."""
 
 
 class JsonLine(logging.Formatter):
@@ -20,6 +24,8 @@ class JsonLine(logging.Formatter):
             "from": record.name,
             "message": record.getMessage(),
         }
+        if current := request_id.get():
+            line["request_id"] = current
         for name, value in vars(record).items():
             if name not in _OWN and not name.startswith("_"):
                 line[name] = "***" if name.lower() in _NEVER else value
