@@ -62,7 +62,6 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django_htmx",
     "template_partials.apps.SimpleAppConfig",
@@ -71,7 +70,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "gatehouse.cloud.kit.web.Answers",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -153,10 +151,6 @@ LOCALE_PATHS = [Path(__file__).parents[1] / "locale"]
 LANGUAGE_COOKIE_NAME = "gatehouse_language"
 
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [Path(__file__).parents[1] / "static"]
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = False
-WHITENOISE_IMMUTABLE_FILE_TEST = r"-[0-9A-Z]{8}\.\w+$"
 FRONTEND_MANIFEST = Path(__file__).parents[1] / "static" / "dist" / "manifest.json"
 
 # Ports and addresses of the other processes, as run/ chose them.

@@ -263,11 +263,8 @@ class Answers:
         given = request.headers.get("X-Request-ID", "")
         current = given if _ID.fullmatch(given) else str(new_id())
         cast("HtmxRequest", request).request_id = current
-        token = request_id.set(current)
-        try:
-            response = self.get_response(request)
-        finally:
-            request_id.reset(token)
+        request_id.set(current)  # never taken back: what the server logs after us belongs to this request too
+        response = self.get_response(request)
         response["X-Request-ID"] = current
         response.setdefault("Content-Security-Policy", CONTENT_POLICY)
         response.setdefault("Permissions-Policy", "geolocation=(), payment=(), usb=()")

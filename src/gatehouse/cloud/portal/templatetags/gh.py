@@ -11,7 +11,6 @@ from typing import Any
 
 from django import template
 from django.conf import settings
-from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
@@ -36,7 +35,7 @@ def asset(name: str) -> str:
     """Address of a built file; its plain name as long as the front end was not built."""
     path = settings.FRONTEND_MANIFEST
     names = _manifest(path, path.stat().st_mtime) if path.exists() else {}
-    return static(f"dist/{names.get(name, name)}")
+    return f"{settings.STATIC_URL}dist/{names.get(name, name)}"
 
 
 @register.simple_tag
