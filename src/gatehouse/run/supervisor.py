@@ -232,10 +232,11 @@ def lock(folder: Path) -> int:
     return descriptor
 
 
-def clear_leftovers(folder: Path) -> None:
+def clear_leftovers(folder: Path, *, patience: float = 5.0) -> None:
     """Ends processes that an earlier supervisor of this folder left running; call it with the lock held.
 
-    A recorded process number counts only together with its moment of birth: numbers are given out again.
+    A recorded process number counts only together with its moment of birth: numbers are given out again. They are
+    asked first, and killed after `patience` seconds.
     """
     try:
         recorded = json.loads((folder / "run" / "state.json").read_text())
@@ -250,7 +251,7 @@ def clear_leftovers(folder: Path) -> None:
         for pid in ours:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, step[pid])
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patience
         while ours and time.monotonic() < deadline:
             time.sleep(0.02)
             ours = {pid: began for pid, began in ours.items() if processes.started(pid) == began}
