@@ -24,6 +24,7 @@ from gatehouse.cloud.authz.actor import Actor, enter, system_actor
 from gatehouse.cloud.devices.models import Gateway
 from gatehouse.cloud.devices.services import claim_gateway, issue_claim_code
 from gatehouse.cloud.events.models import Passage
+from gatehouse.cloud.feed.services import compile_site
 from gatehouse.cloud.kit import clock
 from gatehouse.run import broker as run_broker
 from gatehouse.run.home import free_port
@@ -229,3 +230,14 @@ def claimed(gateway: Gateway) -> str:
         enter(actor)
         code = issue_claim_code(actor=actor, gateway=gateway, now=clock.now())
         return claim_gateway(actor=actor, gateway=gateway, code=code, version="0.1.0", now=clock.now()).secret
+
+
+def compiled(site: UUID) -> None:
+    """What the worker does for a touched site, in its role."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE gatehouse_system")
+    try:
+        compile_site(site, clock.now())
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET ROLE gatehouse_app")

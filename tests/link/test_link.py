@@ -34,7 +34,7 @@ from gatehouse.wire.messages import (
 )
 from gatehouse.wire.messages import Command as WireCommand
 from tests.cast import Cast, Place
-from tests.link.conftest import Broker, LinkProcess, claimed, inside, off, stored
+from tests.link.conftest import Broker, LinkProcess, claimed, compiled, inside, off, stored
 from tests.link.gateways import FakeGateway
 
 
@@ -430,17 +430,6 @@ async def test_a_change_of_the_feed_is_told_to_the_gateway(
         assert delta.revision > 0
         welcome = await gateway.hello()
         assert (welcome.epoch, welcome.revision) == (delta.epoch, delta.revision)
-
-
-def compiled(site: UUID) -> None:
-    """What the worker does for a touched site, in its role."""
-    from django.db import connection
-
-    from gatehouse.cloud.feed.services import compile_site
-
-    with connection.cursor() as cursor:
-        cursor.execute("SET ROLE gatehouse_system")
-    compile_site(site, clock.now())
 
 
 class TestLiveNews:
