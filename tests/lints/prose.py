@@ -48,6 +48,10 @@ def _for_developers(module: ast.Module) -> Iterator[ast.AST]:
                 yield annotation
             case ast.keyword(arg="description" | "title", value=value):
                 yield value
+            case ast.Dict():  # a schema written by hand
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value in ("description", "title"):
+                        yield value
 
 
 LINT = Lint("text-in-rules", "prose", applies, find)

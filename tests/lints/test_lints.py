@@ -36,6 +36,7 @@ GOOD: list[tuple[Lint, str]] = [
     (prose.LINT, "assert zone is not None, 'checked by the caller above'"),
     (prose.LINT, "def parse(notation: Literal['plain hex']) -> None: ..."),
     (prose.LINT, "field: Annotated[int, Meta(description='Seconds since the boot')]"),
+    (prose.LINT, "schema = {'title': f'Gatehouse wire {VERSION}'}"),
     (prose.LINT, "PATTERN = re.compile(r'[0-9]+(#[0-9]+)?')"),
     (prose.LINT, "LABEL = 'gatehouse claim'  # prose: bound into a key, never shown"),
 ]
@@ -70,6 +71,7 @@ BAD: list[tuple[Lint, str, int]] = [
     (prose.LINT, "WORDS = {'granted': 'Welcome!'}", 1),
     (prose.LINT, "WORDS = {'granted': 'Bitte eintreten'}", 1),
     (prose.LINT, "LABEL = 'Access denied'  # prose:", 1),
+    (prose.LINT, "WORDS = {'label': 'Access denied'}", 1),
 ]
 
 

@@ -435,6 +435,7 @@ class Emergency(Message, frozen=True, kw_only=True):
 
 def emergency_bytes(site: str, emergency: str, state: str, counter: int, at_ms: int) -> bytes:
     """What is signed of an emergency state."""
+    # prose: names the purpose inside what is signed, never shown
     return f"gatehouse emergency v1\n{site}\n{emergency}\n{state}\n{counter}\n{at_ms}".encode()
 
 
