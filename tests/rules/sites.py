@@ -54,7 +54,10 @@ def instant(random: Random) -> datetime:
 
 
 def local(random: Random) -> str:
-    return wall_clock(random).isoformat(timespec="minutes")
+    wall = wall_clock(random)
+    if random.random() < 0.2:
+        return (wall + timedelta(seconds=random.randrange(60))).isoformat()
+    return wall.isoformat(timespec="minutes")
 
 
 def window(random: Random) -> Entry:

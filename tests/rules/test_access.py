@@ -227,6 +227,11 @@ class TestChain:
             ("access", "access.outside_hours", ("g",)),
         )
 
+    def test_names_an_access_group_once_that_he_has_twice(self) -> None:
+        policy = small_site(access_group={"windows": [{"kind": "daily", "length": 60}]}, holder={"people_group": "p"})
+        policy.apply("people_group:p", {"kind": "people_group", "access_groups": ["g"]})
+        assert decide(policy, PIN, "r", NOON).groups == ("g",)
+
     def test_of_an_emergency_is_short(self) -> None:
         assert decide(small_site(), PIN, "r", NOON, Memory(emergency=True)).chain == (
             ("emergency", "emergency.open", ()),

@@ -37,7 +37,7 @@ class TestPin:
         assert lookup(KEY, "pin", "0012") != lookup(KEY, "pin", "12")
 
     def test_full_width_digits_are_the_same_digits(self) -> None:
-        assert normalise_pin("０１２３４５６７") == "01234567"
+        assert normalise_pin("０１２３４") + normalise_pin("５６７８９") == "0123456789"
 
     @pytest.mark.parametrize("text", ["1", "123456789", "0" * 1000])
     def test_too_few_or_too_many_digits(self, text: str) -> None:
@@ -161,6 +161,7 @@ class TestCard:
 
     def test_the_longest_number_is_taken(self) -> None:
         assert normalise_card("F" * 32).bits == 2**128 - 1
+        assert code_of(normalise_card, str(2**128)) == "card.range"
 
     def test_several_cards_are_separated_by_semicolons(self) -> None:
         found = normalise_cards(" 04:A1:22:3B ; 123,45678;0008106606;; ")

@@ -66,4 +66,4 @@ class TestVersion:
     def test_anything_else_is_refused_with_a_code(self, text: str) -> None:
         with pytest.raises(FirmwareError) as caught:
             Version.parse(text)
-        assert caught.value.code == "firmware.format"
+        assert caught.value.code == str(caught.value) == "firmware.format"

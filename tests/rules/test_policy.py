@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -9,8 +11,15 @@ import pytest
 from hypothesis import given, settings
 from tests.rules import sites
 
-from gatehouse.rules.access import EntryError, Policy, Presented, decide
+from gatehouse.rules.access import Decision, EntryError, Policy, Presented, decide
 from gatehouse.wire.messages import FeedEntry, HolderEntry
+
+
+def decisions(policy: Policy) -> list[Decision]:
+    """What everybody gets everywhere at one moment of 2026 that differs for most hours from the next."""
+    now = datetime(2026, 7, 1, 9, 30, tzinfo=UTC)
+    asked = product(["pin", "card"], sites.LOOKUPS, sites.RELAYS)
+    return [decide(policy, Presented(method, lookup), relay, now) for method, lookup, relay in asked]
 
 
 class TestApply:
@@ -24,9 +33,12 @@ class TestApply:
             held.pop(key, None)
             if payload is not None:
                 held[key] = payload
+            decisions(policy)  # what is remembered from asking must not outlive a change
         entries = list(held.items())
         random.shuffle(entries)
-        assert policy == Policy(entries)
+        rebuilt = Policy(entries)
+        assert policy == rebuilt
+        assert decisions(policy) == decisions(rebuilt)
 
     @given(sites.histories)
     def test_with_everything_removed_nothing_is_left_behind(self, history: list[sites.Change]) -> None:
@@ -46,6 +58,16 @@ class TestApply:
         for missing in entries:
             if entries[missing].get("relays") != []:  # hours without a door say nothing
                 assert Policy(entries.items()) != Policy((k, p) for k, p in entries.items() if k != missing)
+
+    def test_remembers_only_so_much_of_what_was_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gatehouse.rules.policy._REMEMBERED", 3)
+        entries = sites.site(Random(4)) | {f"people_group:{n}": sites.people_group(Random(n)) for n in range(9)}
+        policy, expected = Policy(entries.items()), Policy(entries.items())
+        for people, relay in product([str(n) for n in range(9)], sites.RELAYS * 2):
+            hours = policy.hours(relay, people, ())
+            assert hours == expected.hours(relay, people, ())
+            assert hours is policy.hours(relay, people, ())
+            assert sum(map(len, policy._known.values())) <= 3
 
     def test_one_changed_holder_costs_the_same_among_three_and_among_three_thousand(self) -> None:
         def holder(n: int) -> sites.Entry:

@@ -153,20 +153,14 @@ def decide(
         elif relay not in reach:
             return Decision(False, reasons.REACH_COMPANY, method, relay, name, credential, party)
 
-    shared = policy.people_groups.get(people_group)
-    if shared is not None:
-        groups = groups + shared.access_groups if groups else shared.access_groups
     allowed, reason, held = False, reasons.ACCESS_NO_GROUP, _NONE
-    schedules = policy.schedules.get(relay)
-    if schedules is not None:
-        for group in groups:
-            schedule = schedules.get(group)
-            if schedule is not None:
-                if schedule.always if local is None else schedule.open_at(local):
-                    allowed, reason, held = True, reasons.GRANTED, (group,)
-                    break
-                held += (group,)
-                reason = reasons.CLOCK_UNKNOWN if local is None else reasons.ACCESS_OUTSIDE_HOURS
+    for group, schedule in policy.hours(relay, people_group, groups):
+        if schedule.always if local is None else schedule.open_at(local):
+            allowed, reason, held = True, reasons.GRANTED, (group,)
+            break
+        if group not in held:  # his own may be his people group's as well
+            held += (group,)
+        reason = reasons.CLOCK_UNKNOWN if local is None else reasons.ACCESS_OUTSIDE_HOURS
     # Past the class's own constructor, which costs as much as a third of what was done so far.
     return tuple.__new__(Decision, (allowed, reason, method, relay, name, credential, party, held))
 

@@ -2,8 +2,9 @@
 
 A `Policy` is built from the entries of the feed (the wire's payloads as plain values) and keeps them
 factored: a holder names access groups, a relay knows the schedule of each access group that holds it, and
-both meet in `access.decide`. So changing one entry costs that entry alone, and a decision costs as many
-look-ups as the holder has access groups, however many the site has.
+both meet when a decision is taken. So changing one entry costs that entry alone, and a decision costs as
+many look-ups as the holder has access groups, however many the site has. What a people group may at a
+relay is remembered once it was asked, since its members come through the same doors every day.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ CREDENTIAL_METHODS: Final = ("pin", "card", "face", "qr", "bluetooth", "nfc")
 """Methods that present a credential; each is also the kind of the credential."""
 HOLDER_METHODS: Final = ("homepage", "talking")
 """Methods of the app, where sign-in has told who asks (OFF-DEV-16)."""
+
+_REMEMBERED: Final = 20_000
+"""Pairs of people group and relay for which the hours are remembered: some 4 MB at most."""
+
+Hours = tuple[tuple[str, Schedule], ...]
+"""Access groups and when they open."""
 
 Entry = Mapping[str, Any]
 """One payload of the wire as plain values: what JSON decoding gives."""
@@ -134,6 +141,8 @@ class Policy:
     """
 
     __slots__ = (
+        "_known",
+        "_known_count",
         "_lookups",
         "access_groups",
         "credentials",
@@ -168,12 +177,15 @@ class Policy:
         """Relays within the outer limit of a party; a party without one has no limit."""
         self.devices: dict[str, tuple[str, ...]] = {}
         self.doors: Claims[Door] = Claims()
+        self._known: dict[str, dict[str, Hours]] = {}  # people group > relay
+        self._known_count = 0
         for key, payload in entries:
             self.apply(key, payload)
 
     def __eq__(self, other: object) -> bool:
         """Whether both decide alike in every case because they hold the same."""
-        return isinstance(other, Policy) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        held = [name for name in self.__slots__ if not name.startswith("_known")]
+        return isinstance(other, Policy) and all(getattr(self, name) == getattr(other, name) for name in held)
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
@@ -209,6 +221,14 @@ class Policy:
         except CredentialError as error:
             return Presented(method, fault=error.code)
 
+    def hours(self, relay: str, people_group: str, own: tuple[str, ...]) -> Hours:
+        """Which access groups hold the relay, among a people group's and a holder's own, and when they open."""
+        known = self._known.get(people_group)
+        found = known.get(relay) if known is not None else None
+        if found is None:
+            found = self._learn(relay, people_group)
+        return found + self._holding(relay, own) if own else found
+
     def relays_of(self, device: str) -> tuple[str, ...]:
         """Ids of a device's relays: doors, then monitor and security relays, each by position."""
         return self.devices.get(device, ())
@@ -216,6 +236,25 @@ class Policy:
     def knows_device(self, device: str) -> bool:
         """Whether an entry of this device is in force."""
         return device in self.devices
+
+    def _holding(self, relay: str, groups: Iterable[str]) -> Hours:
+        schedules = self.schedules.get(relay)
+        if schedules is None:
+            return ()
+        return tuple((group, schedules[group]) for group in groups if group in schedules)
+
+    def _learn(self, relay: str, people_group: str) -> Hours:
+        if self._known_count >= _REMEMBERED:
+            self._forget()
+        group = self.people_groups.get(people_group)
+        found = self._holding(relay, group.access_groups) if group is not None else ()
+        self._known.setdefault(people_group, {})[relay] = found
+        self._known_count += 1
+        return found
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_count = 0
 
     # Each of these reads the whole payload before it changes anything.
 
@@ -265,6 +304,7 @@ class Policy:
             self.people_groups.pop(name, None)
         else:
             self.people_groups[name] = PeopleGroup(_ids(payload.get("access_groups", ())), payload.get("immune", False))
+        self._forget()
 
     def _apply_access_group(self, name: str, payload: Entry | None) -> None:
         group = None
@@ -282,6 +322,7 @@ class Policy:
             self.access_groups[name] = group
             for relay in group[1]:
                 self.schedules.setdefault(relay, {})[name] = group[0]
+        self._forget()
 
     def _apply_party(self, name: str, payload: Entry | None) -> None:
         if payload is None:
