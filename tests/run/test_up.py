@@ -128,12 +128,12 @@ def test_it_says_each_step_with_its_time_then_addresses_sign_ins_and_what_to_try
 
 @pytest.mark.req("GH-RUN-05")
 def test_localhost_speaks_http_and_everything_else_https(running: Running) -> None:
-    assert running.ask(f"http://127.0.0.1:{running.ports['WEB']}/link/v1/health") == 200
+    assert running.ask(f"http://127.0.0.1:{running.ports['WEB']}/health/live") == 200
     for address in ("localhost", *tls.lan_addresses()):
-        assert running.ask(f"https://{address}:{running.ports['WEB_TLS']}/link/v1/health") == 200
+        assert running.ask(f"https://{address}:{running.ports['WEB_TLS']}/health/live") == 200
     for address in tls.lan_addresses():
         with pytest.raises(OSError, match="refused"):
-            running.ask(f"http://{address}:{running.ports['WEB']}/link/v1/health")
+            running.ask(f"http://{address}:{running.ports['WEB']}/health/live")
 
 
 @pytest.mark.req("GH-RUN-07")
@@ -202,7 +202,7 @@ def test_every_part_that_is_killed_comes_back(running: Running) -> None:
         time.sleep(0.1)
     assert {state[name]["last_exit"] for name in ("database", "broker")} == {"signal SIGKILL"}
     assert not set(before.values()) & set(running.pids().values())
-    assert running.ask(f"http://127.0.0.1:{running.ports['WEB']}/link/v1/health") == 200
+    assert running.ask(f"http://127.0.0.1:{running.ports['WEB']}/health/live") == 200
     assert "[web] ended unexpectedly (signal SIGKILL), starts again in" in running.said()
 
 

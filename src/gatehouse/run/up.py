@@ -142,7 +142,7 @@ class _Start:
         self._supervisor.start([self._once("migrate"), self._broker()], self._ready)
         self._watch_broker()
         cloud = [
-            self._process("web", ready=child.http_probe(home.port("WEB"), "/link/v1/health")),
+            self._process("web", ready=child.http_probe(home.port("WEB"), "/health/live")),
             self._marking("worker"),
             self._marking("link"),
         ]
