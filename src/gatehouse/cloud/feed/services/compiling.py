@@ -177,7 +177,7 @@ def _compile(work: _Work, now: datetime) -> Compiled:
     touched = work.ask("DELETE FROM changes_touched WHERE site_id = %(site)s RETURNING kind, key")
     for kind, key in touched:
         work.add(kind, (key,))
-    if "site" in work.todo and work.ask("SELECT FROM tenants_site WHERE id = %(site)s AND deleted_at IS NOT NULL"):
+    if "site" in work.todo and work.ask("SELECT 1 FROM tenants_site WHERE id = %(site)s AND deleted_at IS NOT NULL"):
         work.everything = True
     if touched or work.everything:
         _bring_up(work)
