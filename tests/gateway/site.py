@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +14,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatehouse.gateway.agent import Agent
+from gatehouse.gateway.cable import Cable
 from gatehouse.gateway.clock import Clock
 from gatehouse.gateway.drivers import DeviceUnreachable, Door
 from gatehouse.gateway.identity import Identity
 from gatehouse.gateway.settings import AgentSettings
+from gatehouse.gateway.store import Store
 from gatehouse.rules.credentials import lookup
 from gatehouse.wire.messages import (
     AccessGroupEntry,
@@ -182,14 +185,40 @@ async def deciding(
     """An agent without any cloud, deciding from what the folder holds."""
     if not (folder / "identity.json").exists():
         enrol(folder)
-    # The first answer of drivers to start: nothing moved yet is what tests want to see.
-    agent = Agent(AgentSettings(folder, "http://127.0.0.1:1", **settings), hands or Hands(), clock or Time().clock())
+    cable = Cable()
+    cable.cut()
+    agent = Agent(
+        AgentSettings(folder, "http://127.0.0.1:1", **settings), hands or Hands(), clock or Time().clock(), cable
+    )
     await agent.start()
     await asyncio.sleep(0)
     try:
         yield agent
     finally:
         await agent.stop()
+
+
+class FullDisk:
+    """A connection to the store whose disk takes nothing any more, until `room`."""
+
+    def __init__(self, store: Store) -> None:
+        self.full = True
+        self._store, self._db = store, store.db
+        store.db = self  # type: ignore[assignment]
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if self.full and sql.startswith("BEGIN"):
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return self._db.execute(sql, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    def room(self) -> None:
+        self.full = False
+        self._store.db = self._db
 
 
 async def eventually(true: Callable[[], object], within_s: float = 10.0, what: str = "") -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,15 +44,6 @@ from tests.gateway.site import (
 )
 
 CODES = ["1234", "5678", "2222", "3333"]
-
-
-@pytest.fixture
-def fast_folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: simulations write a great deal."""
-    base = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=base)) if base.is_dir() else tmp_path / "fast"
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Gate:

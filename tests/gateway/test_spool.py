@@ -141,8 +141,8 @@ def test_what_is_older_than_seven_days_is_told_as_lost_to_a_cloud_that_asks(box:
 
 
 @pytest.mark.req("GH-GW-07")
-def test_a_full_spool_drops_old_ordinary_passages_first_and_alarms_last(tmp_path: Path) -> None:
-    box = Box(tmp_path, limit=1_000)
+def test_a_full_spool_drops_old_ordinary_passages_first_and_alarms_last(fast_folder: Path) -> None:
+    box = Box(fast_folder, limit=1_000)
     important: list[AnyEvent] = [
         box.refused(),
         EmergencyMoved(**box.common(), counter=1, state="opened"),
@@ -166,11 +166,11 @@ def test_a_full_spool_drops_old_ordinary_passages_first_and_alarms_last(tmp_path
 
 
 @pytest.mark.req("GH-GW-07")
-def test_every_loss_is_told_exactly_whatever_happens_in_whatever_order(tmp_path: Path) -> None:
+def test_every_loss_is_told_exactly_whatever_happens_in_whatever_order(fast_folder: Path) -> None:
     """Random events, acknowledgements, restarts and rewinds: each number arrives as event or inside one loss."""
     for seed in range(6):
         chance = random.Random(seed)
-        box = Box(tmp_path / str(seed), limit=1_000)
+        box = Box(fast_folder / str(seed), limit=1_000)
         box.time.set(box.clock)
         made: dict[int, str] = {}
         heard: dict[int, AnyEvent] = {}
@@ -261,8 +261,8 @@ def test_a_command_is_begun_once_for_ever(box: Box) -> None:
 
 
 @pytest.mark.req("GH-GW-E4")
-def test_a_full_disk_refuses_whole_and_takes_again_when_there_is_room(tmp_path: Path) -> None:
-    box = Box(tmp_path, limit=100_000, max_pages=60)
+def test_a_full_disk_refuses_whole_and_takes_again_when_there_is_room(fast_folder: Path) -> None:
+    box = Box(fast_folder, limit=100_000, max_pages=60)
     written = 0
     with pytest.raises(DiskFailed) as caught:
         for _ in range(2_000):

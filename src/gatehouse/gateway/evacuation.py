@@ -7,11 +7,13 @@ restarted gateway resumes. What becomes of each door is told once (`EmergencyMov
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
+from gatehouse.gateway.bell import Bell
 from gatehouse.gateway.clock import Clock
 from gatehouse.gateway.emergency import judge
 from gatehouse.gateway.feed import Feed
@@ -60,6 +62,7 @@ class Evacuation:
         self._failed: set[str] = set()
         self._moving: set[str] = set()
         self._turn = 0
+        self._came = Bell()
 
     async def resume(self) -> None:
         """Go on with what the store holds. Raises DiskFailed, Damaged."""
@@ -139,7 +142,7 @@ class Evacuation:
         self._moving.add(relay)
         try:
             while relay in self._untold:
-                turn = self._turn
+                turn, came = self._turn, self._came.count
                 done = await self._relays.drive(device, relay)
                 if turn != self._turn:
                     continue
@@ -150,7 +153,8 @@ class Evacuation:
                 if relay not in self._failed:
                     self._failed.add(relay)
                     await self._tell_moved(device, relay, "failed")
-                await asyncio.sleep(DRIVE_AGAIN_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._came.after(came), DRIVE_AGAIN_S)
         finally:
             self._moving.discard(relay)
 
@@ -183,6 +187,7 @@ class Evacuation:
 
     async def greet(self, device: str) -> None:
         """A device is reachable again: put its doors right."""
+        self._came.ring()
         for relay in self._relays.of(device):
             await self._relays.drive(device, relay.id)
             if relay.id in self._untold:

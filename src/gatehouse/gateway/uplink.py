@@ -89,7 +89,8 @@ class Uplink:
         self.cable = cable or Cable()
         self.alone_since_ms = clock.wall_ms()
         """When the last session ended, by the wall clock; before the first, when this was made."""
-        self.last_error: str | None = None
+        self.troubles: dict[str, str] = {}
+        """What is wrong now, by part: line, feed, events."""
         self.counts: Counter[str] = Counter()
         """Messages that were ignored, and why; dotted words."""
         self._settings = settings
@@ -100,6 +101,7 @@ class Uplink:
         self._site = site
         self._client: aiomqtt.Client | None = None
         self._session: str | None = None
+        self._held = False
         self._asked: set[int] = set()
         self._welcomed = asyncio.Event()
         self._acked = asyncio.Event()
@@ -136,6 +138,11 @@ class Uplink:
         self._session = session
 
     @property
+    def last_error(self) -> str | None:
+        """What is wrong now, in words; None when nothing is."""
+        return "; ".join(self.troubles.values()) or None
+
+    @property
     def connected(self) -> bool:
         """Whether the broker has us, session or not."""
         return self._client is not None
@@ -159,19 +166,18 @@ class Uplink:
             await self.cable.whole()
             try:
                 await self._connection()
+            except CableCut:
+                pause = 0.0
             except (aiomqtt.MqttError, OSError) as error:
-                if self.session is not None:
-                    pause = FIRST_PAUSE_S
-                self.last_error = str(error) or type(error).__name__
-                log.info("line down: %s", self.last_error)
+                self.troubles["line"] = str(error) or type(error).__name__
+                log.info("line down: %s", self.troubles["line"])
             finally:
                 self._client = None
                 self._enter(None)
-            if self.cable.is_cut:
-                pause = FIRST_PAUSE_S
-                continue
+            if self._held:
+                pause, self._held = min(pause, FIRST_PAUSE_S), False
             wait = pause * random.uniform(0.5, 1.5)
-            pause = min(2 * pause, LAST_PAUSE_S)
+            pause = min(max(2 * pause, FIRST_PAUSE_S), LAST_PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.cable.broken(), wait)
 
@@ -315,8 +321,9 @@ class Uplink:
             await self._recorder.on_disk(spool.acknowledge, welcome.acked_seq)
         self._feed.expect(welcome.epoch, welcome.revision)
         self._enter(welcome.session)
+        self._held = True
         self._site.on_session()
-        self.last_error = None
+        self.troubles.pop("line", None)
         self._acked.set()
         self._welcomed.set()
         if fresh:
@@ -338,9 +345,10 @@ class Uplink:
         if ack.resend or ack.seq > spool.acked:
             await self._recorder.on_disk(spool.acknowledge, ack.seq)
         self._batch_refused = ack.refused is not None
+        self.troubles.pop("events", None)
         if ack.refused is not None:
             self.counts["batch.refused"] += 1
-            self.last_error = f"events refused: {ack.refused}"
+            self.troubles["events"] = f"events refused: {ack.refused}"
         self._acked.set()
 
     # --- what goes up ---------------------------------------------------------------------------
@@ -356,7 +364,7 @@ class Uplink:
             try:
                 await asyncio.wait_for(self._welcomed.wait(), within)
             except TimeoutError:
-                self.last_error = "the cloud does not answer"
+                self.troubles["line"] = "the cloud does not answer"
                 within = min(2 * within, 6 * self._settings.answer_within_s)
                 continue
             within = self._settings.answer_within_s
@@ -366,7 +374,7 @@ class Uplink:
                 try:
                     await asyncio.wait_for(self._welcomed.wait(), within)
                 except TimeoutError:
-                    self.last_error = "the cloud does not answer"
+                    self.troubles["line"] = "the cloud does not answer"
                     break
                 await self._until_next_status()
 
@@ -450,17 +458,18 @@ class Uplink:
             await self._feed.behind.wait()
             try:
                 await self._pull_once()
+                self.troubles.pop("feed", None)
                 pause = FIRST_PAUSE_S
                 if not self._feed.behind.is_set():
                     continue
             except NewerSchema as error:
                 self.counts["feed.newer_schema"] += 1
-                self.last_error = f"the feed has schema {error}, newer than this gateway"
+                self.troubles["feed"] = f"the feed has schema {error}, newer than this gateway"
                 self._feed.removals_in.set()
             except (PullBroken, https.CloudUnreachable, https.CloudRefused) as error:
-                self.last_error = str(error)
+                self.troubles["feed"] = str(error)
             except (DiskFailed, Damaged) as error:
-                self.last_error = self._recorder.fault = str(error)
+                self.troubles["feed"] = self._recorder.fault = str(error)
             finally:
                 self._feed.give_up_pull()
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
