@@ -124,10 +124,14 @@ class Chaos(threading.Thread):
         except BaseException as error:
             self.trouble = error
 
+    def supervise(self, over: threading.Event) -> None:
+        """Start the link again whenever it has ended, by our hand or because its database was away at its start."""
+        while not over.wait(0.1):
+            if self.link.process is not None and self.link.process.poll() is not None:
+                self.link.start(wait=False)
+
     def _kill_link(self) -> None:
         self.link.kill()
-        time.sleep(self.random.uniform(0, 0.3))
-        self.link.start(wait=False)
 
     def _kill_broker(self) -> None:
         self.broker.kill()
@@ -167,11 +171,13 @@ async def test_no_event_is_lost_or_stored_twice_whatever_is_killed(
         url = await asyncio.to_thread(create_database, server.dsn, name)
         made = await asyncio.to_thread(prepare, url, GATEWAYS)
         link = LinkProcess(broker.home, broker.port, url)
+        chaos, over = Chaos(link, broker, server.dsn, name, rounds, seed=1), threading.Event()
+        supervisor = threading.Thread(target=chaos.supervise, args=(over,), daemon=True)
+        each = events // GATEWAYS
+        gateways = [StubbornGateway(broker.port, one, each, pace_s, seed) for seed, one in enumerate(made)]
+        supervisor.start()
         try:
             await asyncio.to_thread(link.start)
-            each = events // GATEWAYS
-            gateways = [StubbornGateway(broker.port, one, each, pace_s, seed) for seed, one in enumerate(made)]
-            chaos = Chaos(link, broker, server.dsn, name, rounds, seed=int(os.environ.get("KILL_SEED", "1")))
             chaos.start()
             deliveries = [asyncio.create_task(gateway.deliver()) for gateway in gateways]
             _, late = await asyncio.wait(deliveries, timeout=patience_s)
@@ -188,4 +194,6 @@ async def test_no_event_is_lost_or_stored_twice_whatever_is_killed(
             assert differences({gateway.spool: each for gateway in gateways}, rows) == {}
             assert min(chaos.killed[victim] for victim in ("link", "broker", "database")) == rounds
         finally:
+            over.set()
+            await asyncio.to_thread(supervisor.join, 40)
             link.kill()
