@@ -23,7 +23,7 @@ from gatehouse.cloud.accounts.models import Realm
 from gatehouse.cloud.accounts.services import create_user
 from gatehouse.cloud.authz.actor import enter, system_actor
 from gatehouse.cloud.authz.permissions import Role
-from gatehouse.cloud.devices.models import Device, Gateway, Relay
+from gatehouse.cloud.devices.models import METHODS, Device, Gateway, Relay
 from gatehouse.cloud.devices.services import add_device, add_gateway, issue_claim_code, register_hardware
 from gatehouse.cloud.kit.clock import now
 from gatehouse.cloud.kit.seal import subkey
@@ -50,6 +50,9 @@ PHONES = (
     _Phone("Garage", "0C11052A7F33", False, ("Garage level −1", "Bicycle room")),
 )
 """Native ones are their own gateway; the garage's phone hangs on the site's gateway in the technical room."""
+
+NO_PIN = [method for method in METHODS if method != "pin"]
+"""The courtyard's gate shows what access methods are for: a card opens both doors, a PIN the entrance only."""
 
 PEOPLE = (
     ("Lumen Diagnostics", "Laboratory", "Amélie", "Rousseau"),
@@ -164,7 +167,9 @@ def _devices(site: Site, installer: Organisation, distributor: Organisation) -> 
             type=Device.Type.MULTI_TENANT_DOOR_PHONE,
             mac=phone.mac,
             gateway=gateway,
-            relays=[{"name": name} for name in phone.relays],
+            relays=[
+                {"name": name} | ({"methods": NO_PIN} if name == "Courtyard gate" else {}) for name in phone.relays
+            ],
             now=moment,
         )
         relays |= {relay.name: relay for relay in device.relays.all()}
@@ -318,4 +323,92 @@ def _hand_out(told: dict[str, Any]) -> None:
     _write(settings.HOME / "gateway" / "config.json", gateway_config)
 
 
-_WORDS = ["amber", "anchor", "april", "autumn", "basalt", "beacon", "birch", "bridge", "bronze", "candle", "canvas", "cedar", "cobalt", "copper", "coral", "delta", "dune", "ember", "falcon", "fern", "flint", "forest", "garnet", "glacier", "harbor", "hazel", "heron", "indigo", "island", "ivory", "jasmine", "juniper", "lagoon", "lantern", "larch", "lemon", "linen", "maple", "marble", "meadow", "mercury", "mint", "mosaic", "nectar", "north", "oasis", "ocean", "olive", "onyx", "opal", "orchid", "otter", "pebble", "pepper", "pine", "plum", "poppy", "quartz", "quill", "raven", "reed", "river", "rowan", "saffron", "sage", "sand", "sierra", "silver", "slate", "sorrel", "spruce", "stone", "summit", "sunset", "tango", "thistle", "timber", "topaz", "tulip", "umber", "valley", "velvet", "violet", "walnut", "willow", "winter", "zephyr"]
+_WORDS = [
+    "amber",
+    "anchor",
+    "april",
+    "autumn",
+    "basalt",
+    "beacon",
+    "birch",
+    "bridge",
+    "bronze",
+    "candle",
+    "canvas",
+    "cedar",
+    "cobalt",
+    "copper",
+    "coral",
+    "delta",
+    "dune",
+    "ember",
+    "falcon",
+    "fern",
+    "flint",
+    "forest",
+    "garnet",
+    "glacier",
+    "harbor",
+    "hazel",
+    "heron",
+    "indigo",
+    "island",
+    "ivory",
+    "jasmine",
+    "juniper",
+    "lagoon",
+    "lantern",
+    "larch",
+    "lemon",
+    "linen",
+    "maple",
+    "marble",
+    "meadow",
+    "mercury",
+    "mint",
+    "mosaic",
+    "nectar",
+    "north",
+    "oasis",
+    "ocean",
+    "olive",
+    "onyx",
+    "opal",
+    "orchid",
+    "otter",
+    "pebble",
+    "pepper",
+    "pine",
+    "plum",
+    "poppy",
+    "quartz",
+    "quill",
+    "raven",
+    "reed",
+    "river",
+    "rowan",
+    "saffron",
+    "sage",
+    "sand",
+    "sierra",
+    "silver",
+    "slate",
+    "sorrel",
+    "spruce",
+    "stone",
+    "summit",
+    "sunset",
+    "tango",
+    "thistle",
+    "timber",
+    "topaz",
+    "tulip",
+    "umber",
+    "valley",
+    "velvet",
+    "violet",
+    "walnut",
+    "willow",
+    "winter",
+    "zephyr",
+]

@@ -60,5 +60,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     found["disk"] = "ok" if free > LOW_DISK else "low"
     processes = _processes()
     found["processes"] = processes
-    good = found["database"] == found["broker"] == found["disk"] == "ok" and all(s == "ready" for s in processes.values())
+    good = found["database"] == found["broker"] == found["disk"] == "ok" and all(
+        s == "ready" for s in processes.values()
+    )
     return JsonResponse({"ready": good, **found}, status=200 if good else 503)
