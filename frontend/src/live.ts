@@ -3,7 +3,7 @@
  * server, which checks rights again. An element with `data-gh-live="topic ..."` hears of its topics as the event `gh-changed`
  * (for hx-trigger); and
  *  - a list, `data-gh-rows="<address>"`: rows newer than its first are asked (`?after=<data-gh-id>`) and slide in on top, unless
- *    somebody reads: then they are counted in the bar `[data-gh-live-bar]` of the same sheet;
+ *    somebody reads: then they are counted in the bar `[data-gh-live-bar]` of the same sheet; with `data-gh-at` each by its time;
  *  - a part, `data-gh-part="<address>"`: is replaced by the answer, unless a door is being held in it.
  */
 import { announce, find, findAll } from "./dom";
@@ -46,13 +46,20 @@ function count(list: Element): void {
   if (figure && rows) figure.textContent = word("live.new", { count: rows });
 }
 
-/** Puts the rows that wait on top, without moving what is being read. */
+/** Puts a row where its time belongs: what arrives late (a line was cut) stands below what happened after it. */
+function place(list: Element, row: HTMLTableRowElement): void {
+  const at = row.dataset["ghAt"] ?? "";
+  const later = [...list.children].find((other) => !at || (other.getAttribute("data-gh-at") ?? "") <= at);
+  list.insertBefore(row, later ?? null);
+}
+
+/** Shows the rows that wait, without moving what is being read. */
 function flush(list: Element): void {
   const rows = waiting.get(list) ?? [];
   waiting.delete(list);
   const top = list.getBoundingClientRect().top;
   for (const row of rows) row.classList.add("gh-fresh");
-  list.prepend(...rows);
+  for (const row of rows) place(list, row);
   for (const extra of [...list.children].slice(MOST_ROWS)) extra.remove();
   if (top < 0) scrollBy(0, rows.reduce((sum, row) => sum + row.getBoundingClientRect().height, 0));
   count(list);
