@@ -36,9 +36,10 @@ class Local:
         """Day and time to the second (COM-NAV-42)."""
         return f"{self.day(at)} {self.clock(at)}"
 
-    def today(self, at: datetime) -> date:
-        """Which day it is there at this instant."""
-        return self._there(at).date()
+    def wall(self, local: datetime) -> str:
+        """A local time without zone, to the minute."""
+        clock = "%I:%M %p" if self.time_format == "12h" else "%H:%M"
+        return f"{self.day(local.date())} {local.strftime(clock)}"
 
 
 def in_digits(text: str, language: str) -> str:

@@ -226,7 +226,7 @@ CREDENTIALS: Final[Table] = {
 }
 
 CREDENTIAL_STATES: Final[Table] = {
-    "live": _("Live"),
+    "live": pgettext_lazy("code", "Live"),
     "quarantined": _("Withdrawn, until every door has confirmed"),
     "freed": _("Withdrawn"),
 }

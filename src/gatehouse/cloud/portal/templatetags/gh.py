@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -151,3 +151,15 @@ def found(mapping: Mapping[object, object], key: object) -> object | None:
 def confirmed(receipt: Receipt) -> int:
     """How many devices of a receipt have nothing to confirm any more."""
     return receipt.count("confirmed", "removed")
+
+
+@register.filter
+def day(value: date | None, site: Site) -> str:
+    """A day in the site's form; nothing for none."""
+    return digits(_local(site).day(value)) if value else ""
+
+
+@register.filter
+def local(value: datetime, site: Site) -> str:
+    """A local time, which has no zone, in the site's form."""
+    return digits(_local(site).wall(value))
