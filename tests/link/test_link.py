@@ -235,7 +235,6 @@ class TestIdentity:
 
 
 class TestSessions:
-    @pytest.mark.req("GH-GW-03")
     async def test_health_and_devices_are_kept_and_answered_with_the_same_session(
         self, broker: Broker, link: LinkProcess, committed_cast: Cast
     ) -> None:
