@@ -45,7 +45,7 @@ PIN = Presented("pin", "x")
 
 
 class TestAgainstTheSlowReading:
-    @pytest.mark.req("OFF-DVC-04", "OFF-AG-10", "OFF-AG-19", "OFF-AG-20", "OFF-CO-12", "OFF-PERS-17", "OFF-DEV-17")
+    @pytest.mark.req("OFF-AG-10", "OFF-AG-19", "OFF-AG-20", "OFF-CO-12", "OFF-PERS-17", "OFF-DEV-17")
     @settings(max_examples=300)
     @given(sites.sites, sites.seeded(lambda random: [sites.instant(random) for _ in range(3)]))
     def test_the_same_reason_for_anybody_anywhere_at_any_time(
@@ -103,7 +103,7 @@ class TestProperties:
                 policy.apply(key, {**entry, "access_groups": ["new", *entry["access_groups"]]})
         assert before.allowed <= decide(policy, presented, relay, now).allowed
 
-    @pytest.mark.req("OFF-PERS-15", "OFF-PERS-16", "OFF-PERS-17")
+    @pytest.mark.req("OFF-PERS-15", "OFF-PERS-17")
     @given(sites.sites, methods, lookups, relays, sites.instants)
     def test_outside_the_valid_time_nothing_opens_and_inside_it_changes_nothing(
         self, entries: sites.Entries, method: str, lookup: str, relay: str, now: datetime
@@ -190,7 +190,6 @@ class TestOrderOfJudgement:
         ("access.no_group", {"access_group": {"relays": []}}),
     ]
 
-    @pytest.mark.req("OFF-DVC-04")
     @pytest.mark.parametrize("first", range(len(BREAKS)))
     def test_the_first_step_that_fails_gives_the_reason(self, first: int) -> None:
         broken: dict[str, Any] = {}
@@ -254,7 +253,7 @@ class TestChain:
 
 
 class TestWhatIsPresented:
-    @pytest.mark.req("OFF-DEV-16", "COM-DEV-24")
+    @pytest.mark.req("OFF-DEV-16")
     def test_the_app_presents_the_holder_himself(self) -> None:
         policy = small_site()
         assert decide(policy, Presented("homepage", holder="h"), "r", NOON).reason == "granted"

@@ -83,7 +83,6 @@ class TestKeypad:
         assert keypad("2580#", "apt_pin") == Keyed("2580")
         assert keypad("2580", "apt_pin").text == "2580"
 
-    @pytest.mark.req("COM-APT-15")
     @pytest.mark.parametrize(
         "text", ["#2#123#0815", "#101#4711", "101##4711", "1a#4711", "101# 4711", "101#4711##", "##"]
     )
@@ -128,7 +127,6 @@ class TestCard:
         assert normalise_card(card.hex, "hex") == card
         assert normalise_card(card.decimal, "decimal") == card
 
-    @pytest.mark.req("OFF-PERS-E07")
     def test_case_and_separators_do_not_make_another_card(self) -> None:
         same = {normalise_card(text) for text in ("04:a1:22:3b", "04-A1-22-3B", "04A1223B", "04a1 223b", "0x4a1223b")}
         assert len(same) == 1

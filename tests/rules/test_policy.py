@@ -171,9 +171,11 @@ class TestWhatCannotBeRead:
                 {"kind": "device", "relays": [{"id": "r1", "kind": "door", "position": 1, "methods": 3}]},
                 "entry.shape",
             ),
-            ("site:s", {"kind": "site", "zone": "Nowhere/Land", "lookup_key": "00"}, "zone.unknown"),
+            ("site:s", {"kind": "site", "zone": "Nowhere/Land", "lookup_key": "00" * 32}, "zone.unknown"),
             ("site:s", {"kind": "site", "zone": "UTC", "lookup_key": "xyz"}, "entry.shape"),
             ("site:s", {"kind": "site", "zone": "UTC"}, "entry.shape"),
+            ("site:s", {"kind": "site", "zone": "UTC", "lookup_key": "00" * 31}, "entry.shape"),
+            ("site:s", {"kind": "site", "zone": "UTC", "lookup_key": "00" * 32, "pin_mode": "none"}, "entry.shape"),
         ],
     )
     def test_counts_as_removed(self, key: str, payload: dict[str, Any], code: str) -> None:

@@ -125,7 +125,6 @@ class TestWindows:
         assert not is_open("2026-05-10T02:00", party)
         assert not is_open("2027-05-09T00:00", party)
 
-    @pytest.mark.req("OFF-AG-E09")
     def test_a_whole_day_has_no_hole_at_midnight(self) -> None:
         for at in ("2026-05-04T00:00", "2026-05-04T23:59:59", "2026-05-05T00:00"):
             assert is_open(at, {"kind": "daily", "start": 0, "length": 1440})
@@ -168,6 +167,22 @@ class TestWindows:
         with pytest.raises(ScheduleError) as caught:
             Window.read({"kind": "once", **bounds})
         assert caught.value.code == "window.once"
+
+    @pytest.mark.parametrize(
+        "numbers",
+        [
+            *({"start": -1}, {"start": 1440}, {"length": 0}, {"length": 1441}, {"length": 10**12}),
+            *({"days": -1}, {"days": 128}, {"kind": "monthly"}, {"kind": ""}),
+        ],
+    )
+    def test_numbers_out_of_range_and_other_kinds_are_an_error(self, numbers: dict[str, Any]) -> None:
+        with pytest.raises(ScheduleError) as caught:
+            Window.read({"kind": "weekly", **numbers})
+        assert caught.value.code == "window.range"
+
+    def test_the_ends_of_the_ranges_are_taken(self) -> None:
+        for numbers in ({"start": 0, "length": 1, "days": 0}, {"start": 1439, "length": 1440, "days": 127}):
+            assert Window.read({"kind": "weekly", **numbers})[1:4] == tuple(numbers.values())
 
 
 class TestLocalTimes:

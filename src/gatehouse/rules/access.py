@@ -123,7 +123,7 @@ def decide(
     else:
         right = policy.holders.get(name)
 
-    if memory.emergency:
+    if memory is not NOTHING and memory.emergency:
         reason = reasons.EMERGENCY_OPEN if door.enabled else reasons.RELAY_OFF
         return Decision(door.enabled, reason, method, relay, *(right[:2] if right else ()))
     zone = policy.zone
@@ -132,9 +132,10 @@ def decide(
     if right is None:
         return Decision(False, _unknown(presented), method, relay)
     name, credential, party, people_group, groups, since, until = right
-    if method not in door.methods:
+    _, _, _, enabled, methods = door
+    if method not in methods:
         return Decision(False, reasons.METHOD_NOT_ALLOWED, method, relay, name, credential)
-    if not door.enabled:
+    if not enabled:
         return Decision(False, reasons.RELAY_OFF, method, relay, name, credential)
 
     local = None if now is None else zone.local(now)

@@ -78,13 +78,6 @@ class Right(NamedTuple):
     until: int | None
 
 
-class PeopleGroup(NamedTuple):
-    """What a people group gives its members."""
-
-    access_groups: tuple[str, ...]
-    immune: bool
-
-
 class Owned(Protocol):
     """A record that belongs to the entry named by `owner`."""
 
@@ -168,7 +161,8 @@ class Policy:
         self.credentials: dict[str, Claims[Right]] = {kind: Claims() for kind in CREDENTIAL_METHODS}
         """By kind, then by lookup."""
         self._lookups: dict[str, tuple[tuple[str, str], ...]] = {}  # holder > (kind, lookup) of his credentials
-        self.people_groups: dict[str, PeopleGroup] = {}
+        self.people_groups: dict[str, tuple[str, ...]] = {}
+        """Access groups of each."""
         self.access_groups: dict[str, tuple[Schedule, tuple[str, ...]]] = {}
         """Hours and relays."""
         self.schedules: dict[str, dict[str, Schedule]] = {}
@@ -246,8 +240,7 @@ class Policy:
     def _learn(self, relay: str, people_group: str) -> Hours:
         if self._known_count >= _REMEMBERED:
             self._forget()
-        group = self.people_groups.get(people_group)
-        found = self._holding(relay, group.access_groups) if group is not None else ()
+        found = self._holding(relay, self.people_groups.get(people_group, ()))
         self._known.setdefault(people_group, {})[relay] = found
         self._known_count += 1
         return found
@@ -260,12 +253,11 @@ class Policy:
 
     def _apply_site(self, name: str, payload: Entry | None) -> None:
         if payload is not None:
-            zone, key, mode = (
-                Zone(payload["zone"]),
-                bytes.fromhex(payload["lookup_key"]),
-                payload.get("pin_mode", "pin"),
-            )
-            self.site, self.zone, self.lookup_key, self.pin_mode = name, zone, key, mode
+            key, mode = bytes.fromhex(payload["lookup_key"]), payload.get("pin_mode", "pin")
+            if len(key) != 32 or mode not in ("pin", "apt_pin"):
+                raise ValueError("no such key or mode")
+            self.zone = Zone(payload["zone"])
+            self.site, self.lookup_key, self.pin_mode = name, key, mode
         elif name == self.site:
             self.site, self.zone, self.lookup_key, self.pin_mode = "", None, b"", "pin"
 
@@ -303,7 +295,7 @@ class Policy:
         if payload is None:
             self.people_groups.pop(name, None)
         else:
-            self.people_groups[name] = PeopleGroup(_ids(payload.get("access_groups", ())), payload.get("immune", False))
+            self.people_groups[name] = _ids(payload.get("access_groups", ()))
         self._forget()
 
     def _apply_access_group(self, name: str, payload: Entry | None) -> None:

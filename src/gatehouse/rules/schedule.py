@@ -119,11 +119,13 @@ class Window(NamedTuple):
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Window:
-        """From the wire's form. Raises ScheduleError for a bad bound, and `window.once` for a once without both."""
+        """From the wire's form.
+
+        Raises ScheduleError: `local.format` for a bound that is no local time, `window.once` for a once
+        without both bounds, `window.range` for another kind or for numbers outside their range.
+        """
         since, until = payload.get("from"), payload.get("until")
-        if payload["kind"] == "once" and (since is None or until is None):
-            raise ScheduleError("window.once")
-        return cls(
+        window = cls(
             payload["kind"],
             payload.get("start", 0),
             payload.get("length", 1440),
@@ -131,6 +133,14 @@ class Window(NamedTuple):
             None if since is None else local_seconds(since),
             None if until is None else local_seconds(until),
         )
+        if window.kind == "once":
+            if since is None or until is None:
+                raise ScheduleError("window.once")
+        elif window.kind not in ("daily", "weekly") or not (
+            0 <= window.start <= 1439 and 1 <= window.length <= 1440 and 0 <= window.days <= 127
+        ):
+            raise ScheduleError("window.range")
+        return window
 
 
 class Schedule:
