@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -66,9 +65,7 @@ class Stack:
     def pid(self, name: str) -> int:
         """Process id of one part, from the state that the supervisor keeps."""
         state = json.loads((self.home / "run" / "state.json").read_text())
-        processes = state["processes"] if "processes" in state else state
-        entry = processes[name] if isinstance(processes, dict) else next(p for p in processes if p["process"] == name)
-        return int(entry["pid"] or 0)
+        return int(state["processes"][name]["pid"] or 0)
 
     def kill(self, name: str) -> None:
         """`kill -9` one part and wait until the supervisor has it running again under another pid."""
@@ -141,10 +138,3 @@ def running() -> Iterator[Stack]:
         if stack.process.poll() is None:
             stack.stop()
         shutil.rmtree(home, ignore_errors=True)
-
-
-def seconds_said(stack: Stack) -> float:
-    """How long the start took, as it said itself."""
-    found = next(re.search(r"after ([0-9.]+) s", line) for line in stack.output if "Open for business" in line)
-    assert found is not None
-    return float(found[1])

@@ -176,6 +176,29 @@ def test_a_command_that_is_late_opens_nothing(context: BrowserContext, stack: St
     panel.expect_open(FRONT)
 
 
+@pytest.mark.req("OFF-LOG-E03", "COM-DVC-E1")
+def test_with_a_clock_an_hour_fast_the_line_still_has_the_right_time(context: BrowserContext, stack: Stack) -> None:
+    sign_in(context, stack)
+    panel, log = open_panel(context, stack, FRONT), _log(context, stack)
+    before = _newest(log)
+    panel.hand("Clock +1 h")
+    try:
+        panel.type(pin_of(stack, AMELIE))
+        opened_at = datetime.now(tz=UTC)
+        panel.expect_open(FRONT)
+        eventually("the line", lambda: _newest(log) != before, 15)
+        line = rows(log).first
+        assert abs((datetime.fromisoformat(line.get_attribute("data-gh-at") or "") - opened_at).total_seconds()) < 2
+        line.locator("a").first.click()
+        showed, happened = (
+            log.locator("#panel dl div").filter(has_text=label).locator("dd").inner_text()
+            for label in ("The device's clock showed", "It happened")
+        )
+        assert showed > happened
+    finally:
+        panel.page.locator("aside.gh-tray button").filter(has_text="Clock").first.click()
+
+
 def test_the_garage_behind_the_gateway_opens_too(context: BrowserContext, stack: Stack) -> None:
     sign_in(context, stack)
     panel, log = open_panel(context, stack, "Garage"), _log(context, stack)
