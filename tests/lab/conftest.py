@@ -32,8 +32,9 @@ def built() -> None:
         subprocess.run([ROOT / "frontend" / "build.sh"], check=True, timeout=300, env=environment)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for a module: as long as it is there, its event loop runs in this thread and no other can."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=os.environ.get("GATEHOUSE_CHROMIUM", "/usr/bin/chromium"), args=ARGUMENTS
