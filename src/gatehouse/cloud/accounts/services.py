@@ -16,11 +16,20 @@ from gatehouse.cloud.kit.errors import Conflict, Invalid
 
 
 def create_user(
-    *, actor: Actor, realm: Realm, login: str, name: str, email: str = "", password: str | None = None, now: datetime
+    *,
+    actor: Actor,
+    realm: Realm,
+    login: str,
+    name: str,
+    email: str = "",
+    password: str | None = None,
+    must_change: bool = False,
+    now: datetime,
 ) -> User:
     """Make an account. There is no self-registration: somebody with a right over accounts does it.
 
-    Without a password the account cannot sign in until a link sets one. Raises Invalid for a blank login or
+    Without a password the account cannot sign in until a link sets one; `must_change` asks for another one at
+    the first sign-in. Raises Invalid for a blank login or
     name, Conflict when the login or the e-mail is taken in this realm.
     """
     actor.require(P.ACCOUNT_EDIT)
@@ -41,6 +50,7 @@ def create_user(
         name=name.strip(),
         password=make_password(password),
         password_changed_at=now if password else None,
+        must_change_password=must_change,
     )
     try:
         with transaction.atomic():
@@ -55,3 +65,28 @@ def create_user(
 def choose_language(*, user: User, language: str) -> None:
     """The account's own choice of language for what it is shown; nothing else changes with it (COM-NAV-C3)."""
     User.objects.filter(pk=user.pk).update(language=language)
+
+
+def set_password(*, actor: Actor, user: User, password: str, must_change: bool = False, now: datetime) -> None:
+    """Give an account another password; its sessions end at their next request."""
+    actor.require(P.ACCOUNT_EDIT)
+    user.password, user.password_changed_at = make_password(password), now
+    user.must_change_password = must_change
+    user.save(update_fields=["password", "password_changed_at", "must_change_password"])
+    record(actor=actor, verb="account.password", now=now, kind="account", id=user.id, label=user.name)
+
+
+def disable_user(*, actor: Actor, user: User, now: datetime) -> None:
+    """Nobody signs in with this account any more; its sessions end at their next request."""
+    actor.require(P.ACCOUNT_EDIT)
+    user.disabled_at = user.disabled_at or now
+    user.save(update_fields=["disabled_at"])
+    record(actor=actor, verb="account.disable", now=now, kind="account", id=user.id, label=user.name)
+
+
+def enable_user(*, actor: Actor, user: User, now: datetime) -> None:
+    """Let a disabled account sign in again."""
+    actor.require(P.ACCOUNT_EDIT)
+    user.disabled_at = None
+    user.save(update_fields=["disabled_at"])
+    record(actor=actor, verb="account.enable", now=now, kind="account", id=user.id, label=user.name)

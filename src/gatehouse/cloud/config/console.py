@@ -6,14 +6,12 @@ import argparse
 import secrets
 from collections.abc import Iterator
 
-from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
 from gatehouse.cloud.accounts.models import Realm, User
-from gatehouse.cloud.accounts.services import create_user
+from gatehouse.cloud.accounts.services import create_user, disable_user, enable_user, set_password
 from gatehouse.cloud.authz.actor import Actor, enter, system_actor
 from gatehouse.cloud.authz.permissions import Role
-from gatehouse.cloud.journal.services import record
 from gatehouse.cloud.kit.clock import now
 from gatehouse.cloud.kit.errors import DomainError
 from gatehouse.cloud.tenants.models import Organisation
@@ -48,9 +46,9 @@ def _create(chosen: argparse.Namespace) -> str:
         name=chosen.name,
         email=chosen.email,
         password=password,
+        must_change=True,
         now=moment,
     )
-    User.objects.filter(pk=user.pk).update(must_change_password=True)
     if chosen.operator:
         operator = Organisation.objects.filter(kind=Organisation.Kind.OPERATOR).first() or create_organisation(
             actor=actor, kind=Organisation.Kind.OPERATOR, name="Operator", now=moment
@@ -64,16 +62,13 @@ def _change(act: str, login: str) -> str:
     actor, moment = _console(), now()
     enter(actor)
     user = _found(login)
-    password = ""
     if act == "password":
         password = secrets.token_urlsafe(9)
-        User.objects.filter(pk=user.pk).update(
-            password=make_password(password), password_changed_at=moment, must_change_password=True
-        )
-    else:
-        User.objects.filter(pk=user.pk).update(disabled_at=moment if act == "disable" else None)
-    record(actor=actor, verb=f"account.{act}", now=moment, kind="account", id=user.id, label=user.name)
-    return password
+        set_password(actor=actor, user=user, password=password, must_change=True, now=moment)
+        return password
+    change = disable_user if act == "disable" else enable_user
+    change(actor=actor, user=user, now=moment)
+    return ""
 
 
 def act(chosen: argparse.Namespace) -> Iterator[str]:
