@@ -105,6 +105,13 @@ class TestDeltas:
         assert gate.feed.state == ("epoch-1", 2)
         assert (opens(gate.feed, "5678"), opens(gate.feed, "2222")) == (False, True)
 
+    async def test_one_that_begins_before_what_is_held_is_taken_too(self, gate: Gate) -> None:
+        await gate.feed.delta(delta(1, entry(BOB, 2, None)))
+        both = [entry(BOB, 2, None), entry(f"holder:{uid(42)}", 3, holder(42, "2222"))]
+        await gate.feed.delta(delta(1, *both, revision=3))
+        assert gate.feed.state == ("epoch-1", 3)
+        assert (opens(gate.feed, "5678"), opens(gate.feed, "2222")) == (False, True)
+
     async def test_one_that_leaves_a_gap_is_not_taken_and_leads_to_a_pull(self, gate: Gate) -> None:
         await gate.feed.delta(delta(2, entry(f"holder:{uid(42)}", 3, holder(42, "2222"))))
         assert gate.feed.state == ("epoch-1", 1)
@@ -428,6 +435,16 @@ class Cloud:
             epoch=self.name, since=since, revision=self.revision, entries=changed if with_entries and since else None
         )
 
+    def wider(self, since: int) -> FeedDelta:
+        """One delta over several revisions: each key once, as it is now."""
+        changed = {one.key: one for one in self.versions if one.revision > since}
+        early = {one.key for one in self.versions if one.revision > since and one.priority == 0}
+        entries = [
+            entry(key, one.revision, self.state[key][1] if key in self.state else None, 0 if key in early else 1)
+            for key, one in changed.items()
+        ]
+        return FeedDelta(epoch=self.name, since=since, revision=self.revision, entries=entries if since else None)
+
     def restore(self) -> None:
         """Back to an earlier state, under a new epoch."""
         past = self.chance.choice([r for (name, r) in self.history if name == self.name])
@@ -547,6 +564,8 @@ async def one_life(seed: int, folder: Path) -> tuple[int, int]:
         what = chance.random()
         if what < 0.4:
             line.send(cloud.act())
+            if chance.random() < 0.1:
+                line.send(cloud.wider(chance.randrange(max(1, cloud.horizon), cloud.revision)))
         elif what < 0.7:
             for delta_ in line.arriving():
                 before = feed.state

@@ -3,7 +3,7 @@
 Pages of a pull are laid aside and brought into force in one step with the last (OFF-DVC-E02), but what
 takes something away acts at once, from pages and from deltas alike (`narrow`). Whatever the line does
 with messages - drops, doubles, delays, swaps them - the end is the cloud's state: a delta is taken only
-when it continues exactly what is held, anything else leads to a pull.
+when nothing is missing before it, anything else leads to a pull.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ class Feed:
             state = FeedState(delta.epoch, delta.revision)
             if state.epoch == self.state.epoch and state.revision <= self.state.revision:
                 return  # known already
-            continues = (delta.epoch, delta.since) == self.state
+            # Entries are whole and say how things are at `revision`, so who holds more than `since` lacks less.
+            continues = state.epoch == self.state.epoch and delta.since <= self.state.revision
             if continues and delta.entries is not None and self._pull is None:
                 moved = await self._recorder.on_disk(self._store.change, state, delta.entries)
                 await self._arrived(state, moved)
