@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 from gatehouse.wire import topics
-from gatehouse.wire.messages import DOWN_TYPES, UP_TYPES
+from gatehouse.wire.messages import DOWN_TYPES, HTTP_TYPES, UP_TYPES, AnyEvent, Command, Emergency
 from gatehouse.wire.schema import SNAPSHOT, document
 
 
@@ -39,3 +41,13 @@ def test_topics_are_taken_apart_as_they_were_put_together() -> None:
         assert topics.sender(foreign) is None
     for foreign in (topics.up("g", "events"), topics.emergency("s"), "gh/v1/gw/g/down/ack/more"):
         assert topics.kind_of_down(foreign) is None
+
+
+def test_the_document_speaks_of_every_message_topic_verb_and_event() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
+    words = [kind.__name__ for kind in [*UP_TYPES.values(), *DOWN_TYPES.values(), *HTTP_TYPES.values(), Emergency]]
+    words += [f"/up/{name}" for name in topics.UP] + [f"/down/{name}" for name in topics.DOWN]
+    words += [f"`{event.__struct_config__.tag}`" for event in get_args(AnyEvent)]
+    words += [f"`{verb}`" for verb in get_args(get_type_hints(Command)["verb"])]
+    words += [topics.emergency("<site>"), "gatehouse emergency v1"]
+    assert [word for word in words if word not in text] == []
