@@ -133,6 +133,8 @@ class TestReset:
             assert "The database doors on 127.0.0.1 is yours and stays as it is." in done.stdout
             with pytest.raises(TimeoutError):
                 listener.accept()
+        assert (folder / "master.key").exists()  # without it that database could not be read any more
+        assert not (folder / "secrets").exists()
 
 
 @pytest.mark.req("GH-RUN-07")

@@ -279,7 +279,7 @@ class Child:
         if line.startswith("{"):
             with contextlib.suppress(ValueError):
                 event = json.loads(line)
-                text = str(event.get("message") or event.get("event") or line)
+                text = " ".join(str(event.get("message") or event.get("event") or line).split())
                 return str(event.get("level", "")).lower() in {"warning", "error", "critical"}, text
         return self.spec.loud.search(line) is not None, line
 

@@ -30,7 +30,7 @@ def reset(*, yes: bool, keep_authority: bool = False) -> int:
     """Deletes what Gatehouse made in the data folder, after naming it and asking. Returns the exit code.
 
     `keep_authority` keeps the local authority, which people may have installed on their devices.
-    An external database is never touched.
+    An external database is never touched, and neither is the master key that opens what is sealed in it.
     """
     folder = home.home()
     try:
@@ -46,13 +46,19 @@ def _reset(folder: Path, *, yes: bool, keep_authority: bool) -> int:
         return 0
     lock = supervisor.lock(folder)
     try:
-        present = [name for name in _MADE_HERE if (folder / name).exists() and not (keep_authority and name == "tls")]
+        elsewhere = database.is_external() or not (folder / "postgres").exists()
+        kept = {"tls"} if keep_authority else set()
+        if elsewhere:
+            kept.add("master.key")
+        present = [name for name in _MADE_HERE if (folder / name).exists() and name not in kept]
         print(f"This deletes from {folder}:")
         for name in present:
             print(f"  {name:<12}{_MADE_HERE[name]}")
         if database.is_external():
             url = urlsplit(os.environ["DATABASE_URL"])
             print(f"The database {url.path.lstrip('/')} on {url.hostname} is yours and stays as it is.")
+        if elsewhere and (folder / "master.key").exists():
+            print("The master key stays too: it opens what is sealed in that database.")
         if not yes and not _agreed():
             print("Nothing was deleted.")
             return 1

@@ -158,13 +158,14 @@ class _Start:
 
     def _remember_mode(self) -> None:
         path, mode = self._folder / "mode", "demo" if self._demo else "live"
-        if not path.exists():
+        self._first = not path.exists()
+        if self._first:
             home.write_private(path, mode + "\n", mode=0o644)
         elif (known := path.read_text().strip()) != mode:
             cure = (
                 "unset PUBLIC_URL or set GATEHOUSE_DEMO=1 to go on with it, or choose another GATEHOUSE_HOME"
                 if known == "demo"
-                else "set PUBLIC_URL to go on with it, or choose another GATEHOUSE_HOME for a demo"
+                else "set PUBLIC_URL and GATEHOUSE_DEMO=0 to go on with it, or choose another GATEHOUSE_HOME for a demo"
             )
             raise CannotStart(f"The data in {self._folder} belongs to a {known} installation: {cure}.")
 
@@ -340,6 +341,9 @@ class _Start:
         if self._demo:
             for text in read_demo(self._folder):
                 line(text)
+        elif self._first:
+            line("\nNobody can sign in yet. The first account:")
+            line('  gatehouse user create YOU --name "Your Name" --operator')
         line("\nCtrl-C stops everything and keeps the data.")
 
     def _addresses(self) -> Iterator[str]:
