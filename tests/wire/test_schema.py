@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from gatehouse.wire import topics
-from gatehouse.wire.messages import DOWN_TYPES, HTTP_TYPES, UP_TYPES, AnyEvent, Command, Emergency
+from gatehouse.wire.messages import DOWN_TYPES, HTTP_TYPES, UP_TYPES, AnyEvent, Command, Emergency, Message
 from gatehouse.wire.schema import SNAPSHOT, document
 
 
@@ -45,7 +45,8 @@ def test_topics_are_taken_apart_as_they_were_put_together() -> None:
 
 def test_the_document_speaks_of_every_message_topic_verb_and_event() -> None:
     text = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
-    words = [kind.__name__ for kind in [*UP_TYPES.values(), *DOWN_TYPES.values(), *HTTP_TYPES.values(), Emergency]]
+    kinds: list[type[Message]] = [*UP_TYPES.values(), *DOWN_TYPES.values(), *HTTP_TYPES.values(), Emergency]
+    words = [kind.__name__ for kind in kinds]
     words += [f"/up/{name}" for name in topics.UP] + [f"/down/{name}" for name in topics.DOWN]
     words += [f"`{event.__struct_config__.tag}`" for event in get_args(AnyEvent)]
     words += [f"`{verb}`" for verb in get_args(get_type_hints(Command)["verb"])]
