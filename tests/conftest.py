@@ -31,6 +31,13 @@ ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tests.requirements"]
 
 
+def pytest_configure() -> None:
+    """Load the models before collection: some tests are made for each of them."""
+    import django
+
+    django.setup()
+
+
 def _migrations_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(ROOT.glob("src/gatehouse/cloud/*/migrations/*.py")):
