@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, models
 
 from gatehouse.cloud.access import services as access
@@ -38,9 +39,8 @@ Act = Callable[[random.Random, Town], None]
 
 def one(rng: random.Random, town: Town, model: type[M], **like: Any) -> M | None:
     """Some row of the site."""
-    rows = model._default_manager.filter(site_id=town.site.pk, **like).order_by("pk")
-    count = rows.count()
-    return rows[rng.randrange(count)] if count else None
+    rows = list(model._default_manager.filter(site_id=town.site.pk, **like).order_by("pk"))
+    return rng.choice(rows) if rows else None
 
 
 def some(rng: random.Random, town: Town, model: type[M], most: int, **like: Any) -> list[M]:
@@ -298,6 +298,6 @@ def do_something(rng: random.Random, town: Town) -> str | None:
     try:
         with town.act():
             act(rng, town)
-    except (DomainError, DatabaseError):
+    except (DomainError, DatabaseError, ObjectDoesNotExist):
         return None
     return act.__name__

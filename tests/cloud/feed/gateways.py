@@ -86,8 +86,11 @@ class Far:
             self.pull(0.1)
 
     def configure(self, device: str) -> None:
-        """One door takes over what its gateway holds."""
-        if self.epoch is not None:
+        """One door takes over what its gateway holds.
+
+        A gateway that does not know yet that the door has another one cannot put it back behind what that gave it.
+        """
+        if self.epoch is not None and self.doors.known.get(device, (0,))[0] <= self.revision:
             self.doors.known[device] = (self.revision, self.credentials())
 
     def report(self) -> Applied | None:

@@ -141,6 +141,7 @@ def found_town() -> Town:
     town = Town(site, system_actor(site.id), distributor, installer)
     with town.act():
         town.person(PeopleGroup.objects.get(site_id=site.pk))
+        Gateway.objects.filter(site_id=site.pk).update(claimed_at=NOW)
     return town
 
 

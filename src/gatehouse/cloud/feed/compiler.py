@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +24,18 @@ SWEEP: Final = 10.0
 PAUSE: Final = 30.0
 """Seconds that a site which could not be compiled is left alone."""
 
+STRIKES: Final = 5
+"""Times in a row that the database may fail in one site's compile before the site is taken for the cause."""
+
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Trouble:
+    """A site whose last compile failed."""
+
+    times: int = 0
+    until: float = 0.0
 
 
 def run(stop: Event) -> None:
@@ -38,8 +50,8 @@ def run(stop: Event) -> None:
     6. Now and then it frees withdrawn codes: a confirmation and a compile that overtake each other would
        otherwise both have missed what the other one brought.
     """
-    wait_until: dict[UUID, float] = {}
-    sweep = 0.0
+    sites: dict[UUID, _Trouble] = {}
+    sweep, away = 0.0, 0.05
     while not stop.is_set():
         try:
             with _listener() as listener:
@@ -49,9 +61,10 @@ def run(stop: Event) -> None:
                     if time.monotonic() >= look:
                         hints |= _touched_sites()
                         look = time.monotonic() + LOOK
+                        away = 0.05
                     for site in sorted(hints):
-                        if not stop.is_set() and time.monotonic() >= wait_until.get(site, 0.0):
-                            _serve(site, wait_until)
+                        if not stop.is_set() and (site not in sites or time.monotonic() >= sites[site].until):
+                            _serve(site, sites)
                     if time.monotonic() >= sweep:
                         for site in _quarantined_sites():
                             release_quarantine(site, clock.now())
@@ -60,21 +73,28 @@ def run(stop: Event) -> None:
         except (psycopg.OperationalError, OperationalError, InterfaceError) as error:
             log.warning("feed.database_away", extra={"reason": type(error).__name__})
             connection.close()
-            stop.wait(1.0)
+            stop.wait(away)
+            away = min(2 * away, 2.0)
     connection.close()
 
 
-def _serve(site: UUID, wait_until: dict[UUID, float]) -> None:
+def _serve(site: UUID, sites: dict[UUID, _Trouble]) -> None:
+    """Compile a site until nothing is touched. Raises when it is the database that failed, not the site."""
     try:
         while compile_site(site, clock.now(), wait=False).touched:
             release_quarantine(site, clock.now())
     except Busy:
         return
     except Exception as error:
-        if isinstance(error, OperationalError | InterfaceError) and not connection.is_usable():
+        trouble = sites.setdefault(site, _Trouble())
+        trouble.times += 1
+        if isinstance(error, OperationalError | InterfaceError) and trouble.times < STRIKES:
             raise
-        log.exception("feed.compile_failed", extra={"site": str(site)})
-        wait_until[site] = time.monotonic() + PAUSE
+        log.exception("feed.compile_failed", extra={"site": str(site), "times": trouble.times})
+        trouble.until = time.monotonic() + PAUSE
+        connection.close()
+    else:
+        sites.pop(site, None)
 
 
 def _listener() -> psycopg.Connection[Any]:

@@ -117,7 +117,11 @@ def prune(site: UUID, keep: timedelta, now: datetime) -> int:
             "UPDATE feed_sitefeed SET horizon = %(horizon)s WHERE site_id = %(site)s AND horizon < %(horizon)s",
             horizon=horizon,
         )
-        work.ask("DELETE FROM feed_interest WHERE site_id = %(site)s AND ended <= %(horizon)s", horizon=horizon)
+        # Which gateways ever had a door is asked for as long as the door stands (`release_quarantine`).
+        work.ask(
+            "DELETE FROM feed_interest WHERE site_id = %(site)s AND ended <= %(horizon)s AND kind <> 'device'",
+            horizon=horizon,
+        )
         work.ask("DELETE FROM feed_revision WHERE site_id = %(site)s AND number < %(horizon)s", horizon=horizon)
         gone = "DELETE FROM feed_entry WHERE site_id = %(site)s AND ended <= %(horizon)s RETURNING 1"
         return int(work.ask(f"WITH gone AS ({gone}) SELECT count(*) FROM gone", horizon=horizon)[0][0])
@@ -184,12 +188,8 @@ def _compile(work: _Work, now: datetime) -> Compiled:
     moved = bool(work.changed or work.gateways)
     concerned = _conclude(work, now) if moved else 0
     revision = work.revision if moved else before
-    # One snapshot: whatever is seen as withdrawn here is in no version in force from `revision` on.
-    work.ask(
-        "UPDATE people_credential SET withdrawn_revision = %(now_at)s "
-        "WHERE site_id = %(site)s AND state = 'quarantined' AND withdrawn_revision IS NULL",
-        now_at=revision,
-    )
+    # One snapshot: what is seen as withdrawn here is in no version in force any more.
+    work.ask(_DATE_WITHDRAWALS, at=revision)
     return Compiled(revision, work.changed, concerned, len(touched))
 
 
@@ -316,6 +316,15 @@ SELECT gateway_id, %(site)s, %(revision)s, 0 FROM (
 ) concerned
 ON CONFLICT (gateway_id) DO UPDATE SET revision = excluded.revision, previous = feed_wanted.revision
 RETURNING gateway_id
+"""
+
+_DATE_WITHDRAWALS: Final = """
+UPDATE people_credential c SET withdrawn_revision = %(at)s
+WHERE c.site_id = %(site)s AND c.state = 'quarantined' AND c.withdrawn_revision IS NULL AND NOT EXISTS (
+  SELECT FROM feed_entry e
+  WHERE e.site_id = c.site_id AND e.kind = 'holder' AND e.key = c.holder_id AND e.ended IS NULL
+    AND e.payload->'credentials' @> jsonb_build_array(jsonb_build_object('id', c.id))
+)
 """
 
 _DEVICES_OF_GATEWAYS: Final = """

@@ -73,7 +73,7 @@ def record_applied(gateway: UUID, applied: Applied, now: datetime) -> Taken:
             at=now.isoformat(),
             **values,
         )
-    if stepped:
+    if stepped or moved:
         release_quarantine(stand.site, now)
     unknown = len(applied.devices) - len(own)
     if unknown:
@@ -143,28 +143,44 @@ WHERE f.epoch IS DISTINCT FROM excluded.epoch OR f.applied < excluded.applied
 RETURNING device_id
 """
 
+# `via` had the door for a time: it may have given it the code then, and goes on driving it until it learns that
+# the door is not its own any more. So both have to have moved on: the door by its own word, `via` by its. They
+# have when they are past the end of the time in which person, group and door met at `via`.
 _RELEASE: Final = """
 UPDATE people_credential c SET state = 'freed', secret = NULL, freed_at = %(now)s
 FROM feed_sitefeed s
 WHERE c.site_id = %(site)s AND s.site_id = c.site_id AND c.state = 'quarantined' AND c.withdrawn_revision IS NOT NULL
 AND NOT EXISTS (
   SELECT FROM devices_device d
-  LEFT JOIN devices_gateway g ON g.site_id = d.site_id AND g.id = d.gateway_id
-  LEFT JOIN feed_wanted w ON w.gateway_id = g.id
+  JOIN feed_interest had ON had.site_id = d.site_id AND had.kind = 'device' AND had.key = d.id
+  JOIN devices_gateway via ON via.site_id = d.site_id AND via.id = had.gateway_id
+  LEFT JOIN devices_gateway present ON present.site_id = d.site_id AND present.id = d.gateway_id
+  LEFT JOIN feed_wanted w ON w.gateway_id = via.id
   LEFT JOIN feed_devicefeed f ON f.device_id = d.id
-  CROSS JOIN LATERAL (SELECT CASE WHEN f.epoch = s.epoch THEN f.applied ELSE -1 END AS revision) holds
-  WHERE d.site_id = c.site_id AND d.deleted_at IS NULL AND g.revoked_at IS NULL
-    AND (f.epoch IS NOT NULL OR g.claimed_at IS NOT NULL)
-    AND holds.revision < least(c.withdrawn_revision, w.revision)
-    AND (c.holder_id IS NULL OR c.withdrawn_revision <= s.horizon OR EXISTS (
+  LEFT JOIN feed_gatewayfeed t ON t.gateway_id = via.id
+  CROSS JOIN LATERAL (
+    SELECT least(CASE WHEN f.epoch = s.epoch THEN f.applied ELSE -1 END,
+                 CASE WHEN via.revoked_at IS NOT NULL THEN NULL WHEN t.epoch = s.epoch THEN t.applied ELSE -1 END
+           ) AS revision
+  ) holds
+  WHERE d.site_id = c.site_id AND d.deleted_at IS NULL AND present.revoked_at IS NULL
+    AND (via.claimed_at IS NOT NULL OR t.epoch IS NOT NULL)
+    AND holds.revision < least(c.withdrawn_revision, had.ended, w.revision)
+    AND (c.withdrawn_revision <= s.horizon OR EXISTS (
       SELECT FROM feed_entry e
-      JOIN feed_interest i ON i.site_id = e.site_id AND i.key = ANY(e.audience)
-       AND i.since < coalesce(e.ended, c.withdrawn_revision) AND e.revision < coalesce(i.ended, c.withdrawn_revision)
-      JOIN feed_interest had ON had.site_id = e.site_id AND had.kind = 'device' AND had.key = d.id
-       AND had.gateway_id = i.gateway_id
-      WHERE e.site_id = c.site_id AND e.kind = 'holder' AND e.key = c.holder_id
+      JOIN feed_interest i ON i.site_id = e.site_id AND i.gateway_id = via.id AND i.key = ANY(e.audience)
+      CROSS JOIN LATERAL (
+        SELECT greatest(e.revision, i.since, had.since) AS since,
+               least(e.ended, i.ended, had.ended, c.withdrawn_revision) AS ended
+      ) met
+      WHERE e.site_id = c.site_id AND e.kind = 'holder' AND e.key = coalesce(c.holder_id, (
+          -- the person is gone, but the version that was closed by the withdrawal still has the code
+          SELECT last.key FROM feed_entry last
+          WHERE last.site_id = c.site_id AND last.ended = c.withdrawn_revision AND last.kind = 'holder'
+            AND last.payload->'credentials' @> jsonb_build_array(jsonb_build_object('id', c.id))
+        ))
         AND e.payload->'credentials' @> jsonb_build_array(jsonb_build_object('id', c.id))
-        AND holds.revision < least(e.ended, i.ended, c.withdrawn_revision)
+        AND met.since < met.ended AND holds.revision < met.ended
     ))
 )
 RETURNING c.id
