@@ -36,6 +36,8 @@ const marks: Record<HoldState, string> = {
 };
 
 const known = new WeakMap<HTMLButtonElement, Hold>();
+/** What was last shown for a relay and until when, so that a button that replaces another goes on where it was. */
+const shown = new Map<string, { result: HoldResult; until: number }>();
 
 class Hold {
   private readonly label: HTMLElement;
@@ -56,7 +58,7 @@ class Hold {
     ring.append(given);
     this.mark = given;
     button.prepend(ring);
-    if (!button.disabled) this.show("idle");
+    if (!button.disabled) this.resume();
 
     button.addEventListener("pointerdown", (event) => {
       if (event.button === 0) this.press(event.pointerId);
@@ -76,6 +78,17 @@ class Hold {
       if (event.detail === 0 && !this.pressed) this.tap();
       this.pressed = false;
     });
+  }
+
+  private get relay(): string {
+    return this.button.dataset["ghHold"] ?? "";
+  }
+
+  private resume(): void {
+    this.show("idle");
+    const last = shown.get(this.relay);
+    const left = (last?.until ?? 0) - Date.now();
+    if (last && left > 0) this.go(last.result, left);
   }
 
   private get state(): HoldState {
@@ -108,32 +121,39 @@ class Hold {
 
   private open(): void {
     navigator.vibrate?.([12, 60, 12]);
-    this.show("sent", word("hold.sent"));
-    this.timer = window.setTimeout(() => this.result({ relay: "", state: "failed" }), ANSWER_MS);
+    keep({ relay: this.relay, state: "sent" });
+    this.go({ relay: this.relay, state: "sent" }, ANSWER_MS);
     if (!this.button.dispatchEvent(new CustomEvent("gh-open", { bubbles: true, cancelable: true }))) return;
     this.button.form?.requestSubmit();
   }
 
-  result({ state, text, seconds }: HoldResult): void {
-    if (state === "opened" && seconds) return this.count(seconds, text);
-    const said = text ?? word(`hold.${state}`);
-    this.show(state, said);
-    if (state === "sent") return;
-    if (state !== "opened") navigator.vibrate?.(180);
+  /** Something became of it. */
+  result(result: HoldResult): void {
+    const said = this.go(result, lasting(result));
+    if (result.state === "sent") return;
+    if (result.state !== "opened") navigator.vibrate?.(180);
     announce(`${this.button.getAttribute("aria-label") ?? ""} ${said}`.trim());
-    this.timer = window.setTimeout(() => this.show("idle"), SHOW_MS);
   }
 
-  private count(seconds: number, text?: string): void {
-    const until = Date.now() + seconds * 1_000;
-    const tick = (): void => {
-      const left = Math.ceil((until - Date.now()) / 1_000);
-      if (left <= 0) return this.show("idle");
-      this.show("opened", text ?? word("hold.opened_seconds", { seconds: left }));
-      this.countdown = window.setTimeout(tick, 250);
-    };
-    announce(word("hold.opened_seconds", { seconds }));
-    tick();
+  /** Show it for so long; returns what is said. */
+  private go(result: HoldResult, left: number): string {
+    if (result.state === "opened" && result.seconds) return this.count(Date.now() + left, result.text);
+    const said = result.text ?? word(`hold.${result.state}`);
+    this.show(result.state, said);
+    this.timer = window.setTimeout(() => (result.state === "sent" ? showResult({ relay: this.relay, state: "failed" }) : this.show("idle")), left);
+    return said;
+  }
+
+  private count(until: number, text?: string): string {
+    const seconds = Math.ceil((until - Date.now()) / 1_000);
+    if (seconds <= 0) {
+      this.show("idle");
+      return "";
+    }
+    const said = text ?? word("hold.opened_seconds", { seconds });
+    this.show("opened", said);
+    this.countdown = window.setTimeout(() => this.count(until, text), 250);
+    return said;
   }
 
   private show(state: HoldState, text = this.rest): void {
@@ -145,6 +165,15 @@ class Hold {
   }
 }
 
+function lasting(result: HoldResult): number {
+  if (result.state === "sent") return ANSWER_MS;
+  return result.state === "opened" && result.seconds ? result.seconds * 1_000 : SHOW_MS;
+}
+
+function keep(result: HoldResult): void {
+  shown.set(result.relay, { result, until: Date.now() + lasting(result) });
+}
+
 /** Takes over every hold button in the document that it does not have yet. */
 export function enhanceHolds(within: ParentNode = document): void {
   for (const button of findAll(HTMLButtonElement, "[data-gh-hold]", within)) if (!known.has(button)) known.set(button, new Hold(button));
@@ -152,5 +181,6 @@ export function enhanceHolds(within: ParentNode = document): void {
 
 /** Shows on every button of a relay what became of an opening. */
 export function showResult(result: HoldResult): void {
+  keep(result);
   for (const button of findAll(HTMLButtonElement, `[data-gh-hold="${CSS.escape(result.relay)}"]`)) known.get(button)?.result(result);
 }

@@ -16,6 +16,7 @@ const MOST_ROWS = 200;
 const LOST_AFTER_MS = 2_500;
 const busy = new WeakSet<Element>();
 const again = new WeakSet<Element>();
+const written = new WeakMap<Element, string>();
 const waiting = new WeakMap<Element, HTMLTableRowElement[]>();
 let seen = new Date();
 
@@ -88,10 +89,17 @@ async function rows(list: Element, address: string): Promise<void> {
 
 async function part(element: Element, address: string): Promise<void> {
   const html = await ask(address);
-  if (html === null || element.querySelector('[data-gh-state="holding"], [data-gh-state="confirm"]')) return;
-  const focused = element.contains(document.activeElement) ? document.activeElement?.id : "";
+  if (html === null || html === written.get(element)) return;
+  if (element.querySelector('[data-gh-state="holding"], [data-gh-state="confirm"]')) {
+    setTimeout(() => void renew(element), 1_000); // A finger is on a door in it.
+    return;
+  }
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const hold = focused?.getAttribute("data-gh-hold");
+  const same = focused?.id ? `#${CSS.escape(focused.id)}` : hold ? `[data-gh-hold="${CSS.escape(hold)}"]` : "";
   element.innerHTML = html;
-  if (focused) document.getElementById(focused)?.focus();
+  written.set(element, html);
+  if (same) find(HTMLElement, same, element)?.focus();
   document.dispatchEvent(new CustomEvent("gh-arrived", { detail: { list: element } }));
 }
 

@@ -46,6 +46,10 @@ def lab_config(language: str = "en", device: str = DEVICE, **more: Any) -> LabCo
         PinConfig("Нина Александровна Воскресенская", "190274", "Team"),
         PinConfig("فرهاد رستمی", "651120", "Team"),
         PinConfig("Krzysztof Wawrzyniak-Lewandowski", "772301", "Night shift"),
+        PinConfig("Owen Griffiths", "807993", "Laboratory"),
+        PinConfig("Mara Lindqvist", "725774", "Office"),
+        PinConfig("Minh Khai Nguyễn Thị", "942032", "Laboratory"),
+        PinConfig("Γεώργιος Παπακωνσταντίνου", "192011", "Night shift"),
     ]
     return LabConfig("http://127.0.0.1:9", KEY, [place], cards, pins)
 

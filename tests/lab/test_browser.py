@@ -157,7 +157,7 @@ def test_fire_shows_the_way_out_and_every_lamp_is_lit(panel: Panel) -> None:
 
 
 def test_a_code_of_the_tray_is_typed_key_by_key(panel: Panel) -> None:
-    panel.page.get_by_title("Type the code of Amélie Rousseau").click()
+    panel.page.get_by_title("Type the code of Amélie Rousseau, Laboratory").click()
     panel.shows("typing")
     panel.shows("granted")
     assert ("present", "pin", PIN, None) in panel.lab.core.told

@@ -40,6 +40,11 @@ def keys(station: Station, text: str) -> None:
         station.act({"act": "key", "key": key})
 
 
+def passages(station: Station) -> list[dict[str, Any]]:
+    """The passages that were heard, newest first."""
+    return [line for line in station.heard.view() if line["kind"] == "passage"]
+
+
 def screen(station: Station) -> str:
     return str(station.state()["device"]["screen"])
 
@@ -79,17 +84,17 @@ class TestNative:
             keys(station, "1234#")
             await eventually(lambda: screen(station) == "granted")
             assert {relay["id"] for relay in station.state()["device"]["relays"] if relay["released"]} == {FRONT, SIDE}
-            await eventually(lambda: len(station.heard.view()) == 2)
-            assert all(line["allowed"] and line["alone"] and not line["acked"] for line in station.heard.view())
-            assert station.heard.waiting == 2
+            await eventually(lambda: len(passages(station)) == 2)
+            assert all(line["allowed"] and line["alone"] and not line["acked"] for line in passages(station))
+            assert station.heard.waiting == 4, "with the two doors that were told to be shut"
 
     async def test_a_wrong_code_is_refused_and_says_why_in_the_tray_only(self, tmp_path: Path) -> None:
         async with self.living(tmp_path / "phone") as (station, core):
             await self.feed(core)
             keys(station, "9999#")
             await eventually(lambda: screen(station) == "refused")
-            await eventually(lambda: bool(station.heard.view()))
-            assert station.heard.view()[0]["reason"] == "credential.unknown"
+            await eventually(lambda: bool(passages(station)))
+            assert passages(station)[0]["reason"] == "credential.unknown"
             assert "9999" not in str(station.state())
             assert not any(relay["released"] for relay in station.state()["device"]["relays"])
 
@@ -97,7 +102,7 @@ class TestNative:
         async with self.living(tmp_path / "phone") as (station, core):
             await self.feed(core)
             keys(station, "1234#")
-            await eventually(lambda: station.heard.waiting == 2)
+            await eventually(lambda: len(passages(station)) == 2)
             station.act({"act": "power", "on": False})
             await eventually(lambda: core._agent is None, what="the agent is gone")
             assert not any(relay["released"] for relay in station.state()["device"]["relays"])
@@ -105,8 +110,8 @@ class TestNative:
             await eventually(lambda: core._agent is not None, what="the agent is back")
             assert core._agent is not None and core._agent.clock.true_ms() is None
             keys(station, "9999#")
-            await eventually(lambda: len(station.heard.view()) == 3)
-            assert [line["seq"] for line in station.heard.view()] == [3, 2, 1]
+            await eventually(lambda: len(passages(station)) == 3)
+            assert [line["seq"] for line in station.heard.view()] == [7, 6, 5, 4, 3, 2, 1]
 
     async def test_the_fire_input_opens_every_door_without_any_cloud(self, tmp_path: Path) -> None:
         async with self.living(tmp_path / "phone") as (station, core):
@@ -124,8 +129,8 @@ class TestNative:
             await self.feed(core)
             station.act({"act": "clock", "skew_s": 3_600})
             keys(station, "1234#")
-            await eventually(lambda: bool(station.heard.view()))
-            line = station.heard.view()[0]
+            await eventually(lambda: bool(passages(station)))
+            line = passages(station)[0]
             assert line["allowed"] and abs(line["at_ms"] - wall_ms()) < 60_000
             assert abs(station.state()["line"]["off_ms"] - 3_600_000) < 60_000
 
@@ -197,7 +202,16 @@ class TestDumb:
             assert station.state()["device"]["relays"][0]["released"]
             station.act({"act": "door", "relay": FRONT, "do": "push"})
             await eventually(lambda: ("door", FRONT, "open") in gateway.told)
-            assert [line["kind"] for line in station.heard.view()] == ["door", "passage"]
+            assert [line["kind"] for line in station.heard.view()] == ["door", "passage", "door", "door"]
+
+    async def test_a_gateway_that_comes_is_told_how_the_doors_stand(self) -> None:
+        async with self.driven() as (station, gateway, online):
+            await eventually(lambda: ("door", SIDE, "closed") in gateway.told)
+            station.act({"act": "cable", "cut": True})
+            await eventually(lambda: not online())
+            station.act({"act": "door", "relay": SIDE, "do": "force"})
+            station.act({"act": "cable", "cut": False})
+            await eventually(lambda: ("door", SIDE, "forced") in gateway.told)
 
     async def test_a_refusal_brings_its_pause_with_it(self) -> None:
         async with self.driven() as (station, _, online):

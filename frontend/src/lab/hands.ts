@@ -74,7 +74,7 @@ export function hands(known: Known, act: Act, type: (text: string) => void, card
   const pins = known.pins.map((pin) =>
     make(
       "button",
-      { type: "button", class: "gh-pin", title: `Type the code of ${pin.label}`, click: () => type(`${pin.text}#`) },
+      { type: "button", class: "gh-pin", title: `Type the code of ${[pin.label, pin.note].filter(Boolean).join(", ")}`, click: () => type(`${pin.text}#`) },
       make("span", { class: "gh-pin-who" }, make("bdi", { class: "gh-cut" }, pin.label), make("small", { class: "gh-cut" }, make("bdi", {}, pin.note))),
       make("span", { class: "gh-pin-code gh-ltr" }, pin.text),
     ),

@@ -76,7 +76,7 @@ class DumbCore:
         self._hang_up()
         await socket.send_json({"am": self._station.config.id, "model": MODEL, "firmware": __version__})
         self._socket = socket
-        self._station.touch()
+        self._station.listened_to()
         try:
             while True:
                 await self._obey(socket, await socket.receive_json())

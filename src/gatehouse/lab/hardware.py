@@ -268,6 +268,15 @@ class DoorPhone:
 
     # --- what the controller wants --------------------------------------------------------------
 
+    def report(self, now: float) -> list[Effect]:
+        """What its inputs and doors say now, for a controller that has just begun to listen."""
+        effects = self.tick(now)
+        effects += [InputChanged(use, True) for use in ("fire", "tamper") if self.inputs[use]]
+        for door in self.relays.values():
+            self._sense(door, now)
+            effects.append(DoorMoved(door.id, door.sensor))
+        return effects
+
     def energise(self, relay: str, hold_ms: int | None, now: float) -> None:
         """Release a door for so long from now, None = until `release`. The caller ticks first."""
         self.relays[relay].until = inf if hold_ms is None else now + hold_ms
@@ -322,10 +331,6 @@ class DoorPhone:
         if self._boots <= now:
             self._boots, self.running = inf, True
             effects.append(Powered(True))
-            effects += [InputChanged(use, True) for use in ("fire", "tamper") if self.inputs[use]]
-            for door in self.relays.values():
-                door.sensor = "closed"
-                effects += self._sense(door, now)
         if self._screen.until <= now:
             if self._screen.name == "asking":
                 self._show("failed", now + FAILED_MS)

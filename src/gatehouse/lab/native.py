@@ -131,7 +131,7 @@ class NativeCore:
             station.touch()
             return
         self._agent, self._note = agent, None
-        station.touch()
+        station.listened_to()
         while not agent.broken.is_set():
             await self._look(agent)
             await asyncio.sleep(LOOK_EVERY_S)

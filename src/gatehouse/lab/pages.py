@@ -34,7 +34,7 @@ def panel(device: DeviceConfig, lab: LabConfig, state: dict[str, Any]) -> str:
         "name": device.name,
         "site": device.site_name,
         "zone": device.zone,
-        "mac": ":".join(device.mac[at : at + 2] for at in range(0, len(device.mac), 2)),
+        "mac": _mac(device),
         "type": device.type,
         "native": device.native,
         "language": language,
@@ -61,8 +61,8 @@ def devices(mine: Iterable[DeviceConfig], portal: str) -> str:
         f'<li><a href="/panel/{html.escape(device.id, quote=True)}">'
         f'<svg class="gh-glyph" aria-hidden="true"><use href="{icon}#door-closed"/></svg>'
         f"<span><b><bdi>{html.escape(device.name)}</bdi></b>"
-        f"<small><bdi>{html.escape(device.site_name)}</bdi> · {_kind(device)} · "
-        f'<span class="gh-ltr">{html.escape(device.mac)}</span></small></span>'
+        f"<small><bdi>{html.escape(device.site_name)}</bdi> · {_kind(device)}<br>"
+        f'<span class="gh-ltr">{_mac(device)}</span></small></span>'
         f'<svg class="gh-i gh-flip" aria-hidden="true"><use href="{icon}#chevron-right"/></svg></a></li>'
         for device in mine
     )
@@ -89,6 +89,10 @@ def _kind(device: DeviceConfig) -> str:
     count = len(device.relays)
     how = "speaks for itself" if device.native else "behind the gateway"
     return f"{count} {'relay' if count == 1 else 'relays'}, {how}"
+
+
+def _mac(device: DeviceConfig) -> str:
+    return html.escape(":".join(device.mac[at : at + 2] for at in range(0, len(device.mac), 2)))
 
 
 def _lone(title: str, text: str, more: str, way: str, label: str = "Go to the portal") -> str:

@@ -140,6 +140,11 @@ class Station:
 
     # --- the controller's hands -----------------------------------------------------------------
 
+    def listened_to(self) -> None:
+        """The controller can hear from now on: it is told how things are."""
+        if self.phone.running:
+            self.do(self.phone.report(self.now()))
+
     async def energise(self, relay: str, hold_ms: int | None) -> None:
         """See `gateway.drivers.Driver.energise`."""
         self._reached(relay)
