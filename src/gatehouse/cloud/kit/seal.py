@@ -64,7 +64,7 @@ def emergency_public_key(site: UUID) -> str:
     return emergency_key(site).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
 
 
-def _place(table: str, site: UUID, row: UUID, field: str) -> bytes:
+def _place(table: str, site: UUID | str, row: UUID | str, field: str) -> bytes:
     return f"{table}|{site}|{row}|{field}".encode()
 
 
@@ -82,17 +82,17 @@ def _decrypt(key_id: int, key: bytes, sealed: bytes, place: bytes) -> str:
         raise Unsealable(f"{place.decode()}: does not open here") from error
 
 
-def seal(plain: str, *, table: str, site: UUID, row: UUID, field: str) -> bytes:
+def seal(plain: str, *, table: str, site: UUID | str, row: UUID | str, field: str) -> bytes:
     """Encrypt a text for one field of one row."""
     return _encrypt(KEY_ID, subkey("fields"), plain, _place(table, site, row, field))
 
 
-def unseal(sealed: bytes, *, table: str, site: UUID, row: UUID, field: str) -> str:
+def unseal(sealed: bytes, *, table: str, site: UUID | str, row: UUID | str, field: str) -> str:
     """Open what `seal` made for the same place; raises Unsealable otherwise."""
     return _decrypt(KEY_ID, subkey("fields"), bytes(sealed), _place(table, site, row, field))
 
 
-def new_key(*, table: str, site: UUID, row: UUID) -> bytes:
+def new_key(*, table: str, site: UUID | str, row: UUID | str) -> bytes:
     """A random key that belongs to one row (a holder, an occupancy), sealed for its field `seal_key`.
 
     Logs about the row are sealed with it; destroying it is how they are erased.
@@ -101,17 +101,17 @@ def new_key(*, table: str, site: UUID, row: UUID) -> bytes:
 
 
 @lru_cache(maxsize=8192)
-def open_key(sealed: bytes, *, table: str, site: UUID, row: UUID) -> bytes:
+def open_key(sealed: bytes, *, table: str, site: UUID | str, row: UUID | str) -> bytes:
     """The key that `new_key` made for this row; raises Unsealable."""
     return bytes.fromhex(unseal(sealed, table=table, site=site, row=row, field="seal_key"))
 
 
-def seal_with(key: bytes, plain: str, *, table: str, site: UUID, row: UUID, field: str) -> bytes:
+def seal_with(key: bytes, plain: str, *, table: str, site: UUID | str, row: UUID | str, field: str) -> bytes:
     """As `seal`, with a key from `open_key`."""
     return _encrypt(OWN_KEY_ID, key, plain, _place(table, site, row, field))
 
 
-def unseal_with(key: bytes, sealed: bytes, *, table: str, site: UUID, row: UUID, field: str) -> str:
+def unseal_with(key: bytes, sealed: bytes, *, table: str, site: UUID | str, row: UUID | str, field: str) -> str:
     """As `unseal`, with the key that `seal_with` was given."""
     return _decrypt(OWN_KEY_ID, key, bytes(sealed), _place(table, site, row, field))
 

@@ -1,4 +1,4 @@
-"""The link's connection to the MQTT broker."""
+"""The link's way to the MQTT broker, while there is one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
+from gatehouse.cloud.link.mqtt import Connection, MqttLost, Take
 from gatehouse.cloud.link.services.outbox import Outgoing
 
 _AT_ONCE = 32
 _TAKEN_WITHIN_S = 5.0
-
-
-class BrokerAway(ConnectionError):
-    """There is no connection to the broker, or it did not take a message in time."""
 
 
 class Broker:
@@ -27,54 +20,47 @@ class Broker:
         self._host = host
         self._port = port
         self._password = password
-        self._client: aiomqtt.Client | None = None
+        self._connection: Connection | None = None
 
     @property
     def connected(self) -> bool:
         """Whether messages can be sent at this moment."""
-        return self._client is not None
+        return self._connection is not None
 
     @asynccontextmanager
-    async def connection(self, subscriptions: Sequence[str]) -> AsyncIterator[aiomqtt.client.MessagesIterator]:
-        """Connect and subscribe; gives the messages. Raises aiomqtt.MqttError, OSError.
+    async def connection(self, subscriptions: Sequence[str], take: Take) -> AsyncIterator[asyncio.Future[None]]:
+        """Connect and subscribe; gives the future that ends with the connection. Raises MqttLost.
 
         Nothing is kept for the link while it is away: gateways repeat what was not answered.
         """
-        client = aiomqtt.Client(
-            self._host,
-            self._port,
-            username="link",
-            password=self._password,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            clean_start=True,
-            keepalive=30,
-            timeout=_TAKEN_WITHIN_S,
-        )
-        client.pending_calls_threshold = 10 * _AT_ONCE
-        async with client:
-            try:
-                await client.subscribe([(topic, 1) for topic in subscriptions])
-                self._client = client
-                yield client.messages
-            finally:
-                self._client = None
+        connection = await Connection.connect(self._host, self._port, "link", self._password, take)
+        try:
+            await connection.subscribe(subscriptions)
+            self._connection = connection
+            yield connection.closed
+        finally:
+            self._connection = None
+            connection.close()
 
-    async def publish(self, messages: Sequence[Outgoing], qos: int = 1) -> None:
-        """Returns once the broker has taken all of them (with QoS 1). Raises BrokerAway."""
-        for first in range(0, len(messages), _AT_ONCE):
-            client = self._client
-            if client is None:
-                raise BrokerAway("not connected to the broker")
-            some = messages[first : first + _AT_ONCE]
-            try:
-                await asyncio.gather(*(client.publish(m.topic, m.payload, qos, m.retain, _properties(m)) for m in some))
-            except (aiomqtt.MqttError, OSError, ValueError) as error:
-                raise BrokerAway(str(error) or type(error).__name__) from error
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Returns once the broker has taken all of them. Raises MqttLost."""
+        connection = self._present()
+        step = min(_AT_ONCE, connection.at_once)
+        for first in range(0, len(messages), step):
+            await asyncio.gather(
+                *(
+                    connection.publish(m.topic, m.payload, retain=m.retain, life_s=m.life_s, within=_TAKEN_WITHIN_S)
+                    for m in messages[first : first + step]
+                )
+            )
 
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Hand over answers that will be asked for again if they get lost. Raises MqttLost."""
+        connection = self._present()
+        connection.send([(m.topic, m.payload) for m in messages])
+        await connection.drain()
 
-def _properties(message: Outgoing) -> Properties | None:
-    if message.life_s is None:
-        return None
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it bare
-    properties.MessageExpiryInterval = message.life_s
-    return properties
+    def _present(self) -> Connection:
+        if self._connection is None:
+            raise MqttLost("not connected to the broker")
+        return self._connection

@@ -98,4 +98,4 @@ class Lanes:
 
 
 def _rows(waiting: Waiting) -> int:
-    return 1 + len(waiting.payload) // _BYTES_PER_EVENT
+    return max(1, len(waiting.payload) // _BYTES_PER_EVENT)

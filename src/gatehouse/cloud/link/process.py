@@ -1,6 +1,6 @@
 """`gatehouse link`: the process between the broker and the database.
 
-One event loop reads the broker and answers; three threads, each with its own database connection, take
+One event loop reads the broker and answers; a few threads, each with its own database connection, take
 events, control messages, and the outbox. Acknowledgements leave after the commit. Nothing here is the only
 copy of anything: the process may be killed at any moment.
 """
@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-import aiomqtt
 import msgspec
 import psycopg
 from django.conf import settings
@@ -30,8 +29,9 @@ from gatehouse.cloud.events.services import Taken, record_batches
 from gatehouse.cloud.feed.services import record_applied
 from gatehouse.cloud.kit import clock
 from gatehouse.cloud.link import identities, live
-from gatehouse.cloud.link.broker import Broker, BrokerAway
+from gatehouse.cloud.link.broker import Broker
 from gatehouse.cloud.link.lanes import Lanes, Waiting
+from gatehouse.cloud.link.mqtt import MqttLost
 from gatehouse.cloud.link.services import outbox, sessions
 from gatehouse.cloud.link.services.outbox import Outgoing
 from gatehouse.wire import topics
@@ -58,6 +58,7 @@ T = TypeVar("T")
 WINDOW_S = 0.02
 ROWS = 500
 """A micro-batch closes after so long, or with so many events."""
+INTAKES = 2
 CONTROL_AT_ONCE = 500
 LOOK_S = 1.0
 """The outbox looks for itself this often, whether or not a notification came."""
@@ -122,11 +123,12 @@ class Link:
     async def run(self, stop: threading.Event) -> None:
         """Start all tasks, end with the first that fails for a reason nobody foresaw, or when told to."""
         self._loop = asyncio.get_running_loop()
-        self._intake_desk, self._control_desk, self._send_desk = _Desk("intake"), _Desk("control"), _Desk("send")
+        self._control_desk, self._send_desk = _Desk("control"), _Desk("send")
+        intake = [_Desk(f"intake-{n}") for n in range(INTAKES)]
         works = [
             self._watch(stop),
             self._read(),
-            self._intake(),
+            *(self._intake(desk) for desk in intake),
             self._answer(),
             self._outbox(),
             self._listen(),
@@ -144,7 +146,7 @@ class Link:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for desk in (self._intake_desk, self._control_desk, self._send_desk):
+            for desk in (*intake, self._control_desk, self._send_desk):
                 await asyncio.to_thread(desk.close)
 
     async def _watch(self, stop: threading.Event) -> None:
@@ -158,17 +160,16 @@ class Link:
         subscriptions = [*(topics.every_up(kind) for kind in topics.UP), DROPPED]
         while True:
             try:
-                async with self._broker.connection(subscriptions) as messages:
+                async with self._broker.connection(subscriptions, self._take) as closed:
                     log.info("connected to the broker")
                     self._connected_at, pause = time.monotonic(), 0.2
                     greeting = asyncio.create_task(self._greet())
                     try:
-                        async for message in messages:
-                            self._take(str(message.topic), message.payload)
+                        await closed
                     finally:
                         greeting.cancel()
-            except (aiomqtt.MqttError, OSError) as error:
-                log.warning("the broker is away", extra={"why": str(error) or type(error).__name__})
+            except MqttLost as error:
+                log.warning("the broker is away", extra={"why": str(error)})
             await asyncio.sleep(pause)
             pause = min(2 * pause, 5.0)
 
@@ -186,13 +187,13 @@ class Link:
                 )
                 self._send.set()
                 return
-            except (BrokerAway, OperationalError, InterfaceError) as error:
+            except (MqttLost, OperationalError, InterfaceError) as error:
                 log.warning("could not greet", extra={"why": str(error)})
                 await asyncio.sleep(1.0)
 
-    def _take(self, topic: str, payload: Any) -> None:
+    def _take(self, topic: str, body: bytes) -> None:
         if topic == DROPPED:
-            self._watch_dropped(payload)
+            self._watch_dropped(body)
             return
         whence = topics.sender(topic)
         gateway = plain_id(whence[0]) if whence else None
@@ -200,7 +201,6 @@ class Link:
             self.counted["topic.foreign"] += 1
             return
         kind = whence[1]
-        body = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
         if len(body) > MAX_MESSAGE:
             self.counted[f"{kind}.oversized"] += 1
             if kind == topics.EVENTS:
@@ -214,11 +214,11 @@ class Link:
             self._lanes.put_control(kind, waiting)
             self._control.set()
 
-    def _watch_dropped(self, payload: Any) -> None:
+    def _watch_dropped(self, payload: bytes) -> None:
         """The broker drops silently when a queue is full; at least it counts."""
         try:
             dropped = int(payload)
-        except (TypeError, ValueError):
+        except ValueError:
             return
         if dropped > self._dropped:
             log.error("the broker dropped messages", extra={"number": dropped - self._dropped, "total": dropped})
@@ -237,29 +237,29 @@ class Link:
 
     # --- events ---------------------------------------------------------------------------------
 
-    async def _intake(self) -> None:
+    async def _intake(self, desk: _Desk) -> None:
+        """One of several: while the database works for one, Python works for another."""
         pause = 0.1
         while True:
             await self._events.wait()
-            self._events.clear()
             if self._lanes.rows < ROWS:
                 await asyncio.sleep(WINDOW_S)
-            while self._lanes.depth:
-                batches = self._lanes.take_events(ROWS)
-                try:
-                    await self._record(batches)
-                    pause = 0.1
-                except (OperationalError, InterfaceError) as error:
-                    log.warning("the database is away", extra={"why": str(error), "batches": self._lanes.depth})
-                    self._lanes.put_back(batches)
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, 2.0)
-                if self._lanes.rows < ROWS:
-                    break
-            if self._lanes.depth:
+            batches = self._lanes.take_events(ROWS)
+            if not self._lanes.depth:
+                self._events.clear()
+            if not batches:
+                continue
+            try:
+                await self._record(desk, batches)
+                pause = 0.1
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database is away", extra={"why": str(error), "batches": self._lanes.depth})
+                self._lanes.put_back(batches)
                 self._events.set()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 2.0)
 
-    async def _record(self, batches: Sequence[Waiting]) -> None:
+    async def _record(self, desk: _Desk, batches: Sequence[Waiting]) -> None:
         arrivals = []
         for waiting in batches:
             try:
@@ -273,7 +273,7 @@ class Link:
         if not arrivals:
             return
         try:
-            taken = await self._intake_desk.do(record_batches, arrivals)
+            taken = await desk.do(record_batches, arrivals)
         except (OperationalError, InterfaceError):
             raise
         except Exception:
@@ -285,7 +285,7 @@ class Link:
                 return
             # One of them poisons the rest: each for itself then.
             for waiting in batches:
-                await self._record([waiting])
+                await self._record(desk, [waiting])
             return
         self._spread(taken)
         await self._say(
@@ -382,8 +382,8 @@ class Link:
     async def _say(self, messages: Sequence[Outgoing]) -> None:
         """Answers: sent when there is somebody to send through; the gateway asks again otherwise."""
         try:
-            await self._broker.publish(messages, qos=0)
-        except BrokerAway:
+            await self._broker.send(messages)
+        except MqttLost:
             self.counted["answers.unsent"] += len(messages)
 
     def _publish(self, messages: Sequence[Outgoing]) -> None:
@@ -406,7 +406,7 @@ class Link:
                 await self._send_desk.do(outbox.publish_emergencies, self._publish, clock.now())
                 if await self._send_desk.do(outbox.publish_deltas, self._publish) or sent.more:
                     self._send.set()
-            except (BrokerAway, TimeoutError) as error:
+            except (MqttLost, TimeoutError) as error:
                 log.warning("the broker is away", extra={"why": str(error)})
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database is away", extra={"why": str(error)})
