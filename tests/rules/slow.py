@@ -56,9 +56,10 @@ def reason(entries: Mapping[str, Mapping[str, Any]], method: str, lookup: str, r
         return "validity.not_yet"
     if holder["valid_until"] and wall >= datetime.fromisoformat(holder["valid_until"]):
         return "validity.over"
-    party = entries.get(f"party:{holder['party']}")
-    if party and relay not in party["relays"]:
-        return "reach.company"
+    if holder["party"]:
+        party = entries.get(f"party:{holder['party']}")
+        if party is None or relay not in party["relays"]:
+            return "reach.company"
     people = entries.get(f"people_group:{holder['people_group']}", {"access_groups": []})
     named = [*holder["access_groups"], *people["access_groups"]]
     groups = [entries[f"access_group:{name}"] for name in named if f"access_group:{name}" in entries]

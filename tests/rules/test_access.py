@@ -131,10 +131,20 @@ class TestProperties:
     ) -> None:
         presented, policy = Presented(method, lookup), Policy(entries.items())
         bounded = decide(policy, presented, relay, now)
-        for key in entries:
-            if key.startswith("party:"):
-                policy.apply(key, None)
+        for key, payload in entries.items():
+            if key.startswith("holder:"):
+                policy.apply(key, {**payload, "party": None})
         assert bounded.allowed <= decide(policy, presented, relay, now).allowed
+
+    @given(sites.sites, methods, lookups, relays, st.none() | sites.instants)
+    def test_a_party_that_is_not_known_reaches_nothing(
+        self, entries: sites.Entries, method: str, lookup: str, relay: str, now: datetime | None
+    ) -> None:
+        presented, policy = Presented(method, lookup), Policy(entries.items())
+        for key, payload in entries.items():
+            if key.startswith("holder:"):
+                policy.apply(key, {**payload, "party": "nobody's"})
+        assert not decide(policy, presented, relay, now).allowed
 
     @pytest.mark.req("GH-GW-06")
     @given(sites.sites, methods, lookups, relays, sites.instants)

@@ -198,6 +198,7 @@ class TestWhatCannotBeRead:
                     {"kind": "device", "relays": [{"id": "r", "kind": "door", "position": 1, "methods": ["pin"]}]},
                 ),
                 ("access_group:g", {"kind": "access_group", "windows": [{"kind": "daily"}], "relays": ["r"]}),
+                ("party:c", {"kind": "party", "relays": ["r"]}),
                 (
                     "holder:h",
                     {

@@ -28,8 +28,6 @@ T = TypeVar("T")
 def narrowed(present: Payload, coming: Payload | None) -> Payload | None:
     """What may stay of `present` until `coming` is in force with everything that belongs to it; None = nothing."""
     match present, coming:
-        case PartyEntry(), None:
-            return present  # a limit: lifting it early would give
         case _, None:
             return None
         case HolderEntry(), HolderEntry():

@@ -47,7 +47,7 @@ class Decision(NamedTuple):
     holder: str = ""
     credential: str = ""
     party: str = ""
-    """The party whose reach was looked at; empty when none bounds the holder."""
+    """The party whose reach was looked at; empty when the holder names none."""
     groups: tuple[str, ...] = ()
     """Access groups: the one that opened, or those that hold the relay and are shut now."""
 
@@ -149,9 +149,7 @@ def decide(
 
     if party:
         reach = policy.reach.get(party)
-        if reach is None:
-            party = ""
-        elif relay not in reach:
+        if reach is None or relay not in reach:  # a limit that is not known (yet) lets nobody through
             return Decision(False, reasons.REACH_COMPANY, method, relay, name, credential, party)
 
     allowed, reason, held = False, reasons.ACCESS_NO_GROUP, _NONE

@@ -168,7 +168,7 @@ class Policy:
         self.schedules: dict[str, dict[str, Schedule]] = {}
         """The same by relay, then by access group: what `decide` asks."""
         self.reach: dict[str, frozenset[str]] = {}
-        """Relays within the outer limit of a party; a party without one has no limit."""
+        """Relays within the outer limit of a party; who names a party that is not here reaches nothing."""
         self.devices: dict[str, tuple[str, ...]] = {}
         self.doors: Claims[Door] = Claims()
         self._known: dict[str, dict[str, Hours]] = {}  # people group > relay
@@ -199,8 +199,7 @@ class Policy:
                 raise ValueError("a payload of another kind")
             apply(name, payload)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # Without its party a holder would have no outer limit, so a broken one reaches nothing instead.
-            apply(name, {"kind": "party"} if kind == "party" else None)
+            apply(name, None)
             raise EntryError(error.code if isinstance(error, ScheduleError) else "entry.shape") from error
 
     def read(self, method: str, text: str) -> Presented:

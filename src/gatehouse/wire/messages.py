@@ -177,7 +177,7 @@ class HolderEntry(Message, frozen=True, kw_only=True, tag_field="kind", tag="hol
 
     id: Id
     party: Id | None = None
-    """Company or household; bounds the doors when the site says so (`PartyEntry`)."""
+    """A company, whose doors are the outer limit (`PartyEntry`); while that entry is missing, nothing opens."""
     people_group: Id | None = None
     access_groups: list[Id] = []
     """Own access groups, besides those of the people group."""

@@ -99,13 +99,14 @@ WHERE c.site_id = %(site)s {only:c.party_id}
 
 HOLDER: Final = """
 SELECT h.id AS key, jsonb_build_object(
-         'kind', 'holder', 'id', h.id, 'party', h.party_id, 'people_group', p.people_group_id,
+         'kind', 'holder', 'id', h.id, 'party', o.party_id, 'people_group', p.people_group_id,
          'access_groups', coalesce(g.list, '[]'),
          'valid_from', to_char(h.valid_from_local, 'YYYY-MM-DD"T"HH24:MI:SS'), 'valid_until', to_char(h.valid_until_local, 'YYYY-MM-DD"T"HH24:MI:SS'),
          'credentials', coalesce(c.list, '[]')
        ) AS payload, array_remove(coalesce(g.ids, '{}') || p.people_group_id, NULL) AS audience
 FROM people_holder h
 LEFT JOIN people_person p ON p.site_id = h.site_id AND p.holder_id = h.id
+LEFT JOIN premises_company o ON o.site_id = h.site_id AND o.party_id = h.party_id
 LEFT JOIN (
   SELECT l.holder_id, jsonb_agg(l.access_group_id ORDER BY l.access_group_id) AS list,
          array_agg(l.access_group_id ORDER BY l.access_group_id) AS ids
@@ -187,6 +188,6 @@ FROM (
 }
 """Which gateway needs which key, per kind: (gateway_id, key). Later kinds stand on the interest in earlier ones.
 
-A company's limit goes wherever its people go, and not only where it has doors: where it is missing, nothing
-bounds its people.
+A company's limit goes wherever its people go, and not only where it has doors: where it is missing, they
+reach nothing, and the log would say so without a reason that anybody understands.
 """
