@@ -103,6 +103,10 @@ environment() {
   for lock in $(locks); do set -- "$@" -r "$lock"; done
   step "Python packages" "$venv/bin/python" -m pip install --quiet --require-hashes "$@" ||
     fail "The Python packages could not be fetched: look at the network and at \`pip config list\`, then start again."
+  if [ "$kind" = bench ]; then
+    step "benchmark peers" "$venv/bin/python" -m pip install --quiet --require-hashes --no-deps -r requirements/bench-loose.txt ||
+      say "  One peer of the benchmarks has no package for this machine; its benchmark says so."
+  fi
   step "Gatehouse itself" "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable . ||
     fail "Gatehouse could not be installed into $(pwd)/$venv."
   printf '%s\n' "$wanted" >"$stamp"

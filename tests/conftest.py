@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gatehouse.cloud.config.settings")
 os.environ.setdefault("GATEHOUSE_MASTER_KEY", "11" * 32)
 os.environ.setdefault("GATEHOUSE_SECRET_KEY", "22" * 32)
+
+zoneinfo.reset_tzpath(to=())  # as the processes do
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tests.requirements"]

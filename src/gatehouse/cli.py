@@ -9,6 +9,7 @@ import importlib
 import os
 import subprocess
 import sys
+import zoneinfo
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ _EDGE = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code (0 good, 1 refused or failed, 2 not understood)."""
+    # Cloud and edge judge hours by the pinned tzdata package alone, never by what a machine happens to have.
+    zoneinfo.reset_tzpath(to=())
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     own: dict[str, Callable[[argparse.Namespace], int]] = {"up": _up, "reset": _reset, "check": _check}
