@@ -148,12 +148,12 @@ def test_a_file_that_would_end_the_broker_does_not_reach_it(
 ) -> None:
     hand_over = broker.HandOver(folder, broker.system_account())
     assert hand_over.bring()
-    good = (folder / "broker" / "live" / "passwords").read_text()
+    good = (folder / "mosquitto" / "passwords").read_text()
     (folder / "broker" / "passwords").write_text(text)
     with pytest.raises(ValueError, match="cannot be understood"):
         hand_over.bring()
     assert not hand_over.bring()
-    assert (folder / "broker" / "live" / "passwords").read_text() == good
+    assert (folder / "mosquitto" / "passwords").read_text() == good
 
 
 @pytest.mark.req("GH-RUN-08")

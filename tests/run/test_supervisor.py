@@ -240,6 +240,18 @@ class TestKilledSupervisor:
                 assert stranger.poll() is None
             stranger.kill()
 
+    def test_a_record_that_somebody_else_wrote_is_not_obeyed(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with outer(folder, IGNORES_REQUESTS) as process:
+            deaf = pids_of(folder)[0]
+            process.kill()
+            process.wait(5)
+            monkeypatch.setattr("os.geteuid", lambda: 12345)
+            supervisor.clear_leftovers(folder, patience=0.2)
+            assert processes.started(deaf) is not None
+            os.kill(deaf, signal.SIGKILL)
+
     @pytest.mark.req("GH-RUN-02")
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_an_asked_one_stops_all(self, folder: Path, how: signal.Signals) -> None:

@@ -1,9 +1,9 @@
 """The MQTT broker's configuration, its first accounts, and the reload when the link has changed them.
 
 The link writes who may sign in and what they may reach (it knows which gateways exist) into broker/passwords and
-broker/acl. The broker runs under an account of its own and reads broker/live/, which the supervisor fills: it hands
-over whatever is new and well formed, and tells the broker to reload. mosquitto quits over a file that it cannot parse
-or read, so it never gets to see one.
+broker/acl. The broker runs under an account of its own and reads mosquitto/, which the supervisor fills: it hands over
+whatever is new and well formed, and tells the broker to reload. mosquitto quits over a file that it cannot parse or
+read, so it never gets to see one.
 """
 
 import base64
@@ -47,8 +47,9 @@ def prepare(folder: Path, who: Account | None, broker: Account | None, certifica
     `who` is the account of the link, `broker` the broker's own. Accounts and rules are written only where the link has
     not done so yet; its configuration and certificate at each call.
     """
-    place, live = folder / "broker", folder / "broker" / "live"
-    for needed, mode, owner in ((place, 0o711, who), (live, 0o700, broker), (live / "data", 0o700, broker)):
+    place, live = folder / "broker", _live(folder)
+    # mosquitto/ itself stays root's: what root writes into, nobody else may exchange for a link to somewhere else.
+    for needed, mode, owner in ((place, 0o700, who), (live, 0o711, None), (live / "data", 0o700, broker)):
         needed.mkdir(exist_ok=True)
         needed.chmod(mode)
         if owner is not None:
@@ -66,9 +67,13 @@ def prepare(folder: Path, who: Account | None, broker: Account | None, certifica
 
 def hand_certificate(folder: Path, broker: Account | None, certificate: tls.Certificate) -> None:
     """Gives the broker its copy of the certificate and key; it takes them up on the next SIGHUP."""
-    live = folder / "broker" / "live"
+    live = _live(folder)
     home.write_private(live / "server.key", certificate.key.read_text(), owner=broker)
     home.write_private(live / "server.crt", certificate.certificate.read_text(), owner=broker)
+
+
+def _live(folder: Path) -> Path:
+    return folder / "mosquitto"
 
 
 def password_line(user: str, password: str) -> str:
@@ -133,6 +138,7 @@ class HandOver:
 
     def __init__(self, folder: Path, broker: Account | None) -> None:
         self._place = folder / "broker"
+        self._live = _live(folder)
         self._broker = broker
         self._seen: dict[str, tuple[int, int]] = {}
 
@@ -151,7 +157,7 @@ class HandOver:
             if not _valid(path, line):
                 broken.append(str(path))
                 continue
-            home.write_private(self._place / "live" / name, path.read_text(encoding="utf-8"), owner=self._broker)
+            home.write_private(self._live / name, path.read_text(encoding="utf-8"), owner=self._broker)
             brought = True
         if broken:
             raise ValueError(f"{' and '.join(broken)} cannot be understood; the broker goes on with the last good one")

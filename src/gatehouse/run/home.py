@@ -105,9 +105,10 @@ def write_private(path: Path, text: str, *, owner: Account | None = None, mode: 
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(mode)
-        if owner is not None:
-            os.chown(part, owner.uid, owner.gid)
+            # By descriptor: the folder may belong to another account, which could put something else under the name.
+            os.fchmod(file.fileno(), mode)
+            if owner is not None:
+                os.fchown(file.fileno(), owner.uid, owner.gid)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -239,7 +239,10 @@ def clear_leftovers(folder: Path, *, patience: float = 5.0) -> None:
     asked first, and killed after `patience` seconds.
     """
     try:
-        recorded = json.loads((folder / "run" / "state.json").read_text())
+        with (folder / "run" / "state.json").open() as file:
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                return  # not written by a supervisor: run/ belongs to the processes, whom root must not obey
+            recorded = json.load(file)
         known = {int(entry["pid"]): entry for entry in recorded["processes"].values() if entry["pid"]}
         if recorded["boot"] != _boot():
             return
