@@ -132,7 +132,8 @@ def make_cast() -> Cast:
         user("bob", "Bob Guard"),
         user("mallory", "Mallory"),
     )
-    enter(system_actor(here.site.id, elsewhere.site.id))
+    system = system_actor(here.site.id, elsewhere.site.id)
+    enter(system)
     add_member(actor=system, user=ivan, role=Role.INSTALLER, organisation=installer, now=NOW)
     add_member(actor=system, user=alice, role=Role.MANAGER, site=here.site, now=NOW)
     add_member(actor=system, user=bob, role=Role.GUARD, site=here.site, now=NOW)

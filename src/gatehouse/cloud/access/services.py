@@ -45,7 +45,7 @@ def create_access_group(
     Raises Invalid without a window or without a relay (the system's own groups may have none), Conflict for
     a name the site uses.
     """
-    actor.require(P.ACCESS_EDIT)
+    actor.require(P.ACCESS_EDIT, site)
     name = checked_name(name)
     relays = list(relays)
     for relay in relays:

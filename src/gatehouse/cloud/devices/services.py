@@ -74,7 +74,7 @@ def register_hardware(
 
     Raises Conflict, neutrally, when the MAC is known to anybody.
     """
-    actor.require(P.DEVICE_ADD)
+    actor.require(P.DEVICE_ADD, site)
     clean = normalise_mac(mac)
     try:
         with transaction.atomic():
@@ -98,7 +98,7 @@ def register_hardware(
 
 def add_gateway(*, actor: Actor, site: Site, name: str, native: bool = False, now: datetime) -> Gateway:
     """Add a gateway to a site; it can do nothing until it is claimed."""
-    actor.require(P.GATEWAY_EDIT)
+    actor.require(P.GATEWAY_EDIT, site)
     try:
         with transaction.atomic():
             gateway = Gateway.objects.create(site=site, name=name.strip(), native=native)
@@ -218,7 +218,7 @@ def add_device(
     NotFound for a MAC that is not in this site's library, Conflict for one that fills another device,
     Invalid for more than four relays or a blank name.
     """
-    actor.require(P.DEVICE_ADD, gateway)
+    actor.require(P.DEVICE_ADD, site)
     name = name.strip()
     if not 1 <= len(name) <= 64:
         message = _("Give a name of at most 64 characters.")

@@ -14,5 +14,5 @@ def code_of(actor: Actor, credential: Credential) -> str:
     if credential.secret is None:
         return ""
     return seal.unseal(
-        credential.secret, table="people_credential", site=credential.site_id, row=credential.id, field="secret"
+        bytes(credential.secret), table="people_credential", site=credential.site_id, row=credential.id, field="secret"
     )

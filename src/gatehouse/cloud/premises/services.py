@@ -29,7 +29,7 @@ def checked_name(name: str, most: int = 128) -> str:
 
 def create_building(*, actor: Actor, site: Site, name: str, now: datetime) -> Building:
     """Add a building. Raises Conflict when the site has one of this name."""
-    actor.require(P.PREMISES_EDIT)
+    actor.require(P.PREMISES_EDIT, site)
     name = checked_name(name)
     try:
         with transaction.atomic():
@@ -42,7 +42,7 @@ def create_building(*, actor: Actor, site: Site, name: str, now: datetime) -> Bu
 
 def create_company(*, actor: Actor, site: Site, name: str, now: datetime) -> Company:
     """Add a company to an office. It opens no door until doors are assigned to it (OFF-CO-E05)."""
-    actor.require(P.PREMISES_EDIT)
+    actor.require(P.PREMISES_EDIT, site)
     name = checked_name(name)
     if site.kind != Site.Kind.OFFICE:
         raise Invalid("company.site", _("Companies belong to offices."))

@@ -111,7 +111,7 @@ def add_member(
     now: datetime,
 ) -> Membership:
     """Give an account a standing in an organisation or at a site. Giving it twice changes nothing."""
-    actor.require(P.ACCOUNT_EDIT, party)
+    actor.require(P.ACCOUNT_EDIT, site)
     member, made = Membership.objects.get_or_create(
         user=user, organisation=organisation, site=site, role=role, defaults={"party": party}
     )
