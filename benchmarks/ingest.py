@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import resource
 import secrets
+import signal
 import statistics
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def installation() -> Iterator[Installation]:
             secret = secrets.token_urlsafe(32)
             gateways, people = fill(secret)
             port = free_port()
-            with broker(folder, port), link(folder, port, url):
+            with broker(folder, port) as mosquitto, link(folder, port, url, mosquitto):
                 yield Installation(url, superuser, port, folder, gateways, people, secret)
 
 
@@ -159,38 +160,36 @@ def fill(secret: str) -> tuple[list[tuple[str, list[tuple[str, str]]]], list[str
 
 
 @contextlib.contextmanager
-def broker(folder: Path, port: int) -> Iterator[None]:
-    """mosquitto, reloaded when the link has written its accounts."""
+def broker(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """mosquitto, with the link's account only."""
     place = folder / "broker"
-    (place / "live").mkdir(parents=True)
+    place.mkdir()
     (folder / "secrets").mkdir(exist_ok=True)
     (folder / "secrets" / "broker-link").write_text("link\n")
     (place / "passwords").write_text(run_broker.password_line("link", "link") + "\n")
     (place / "acl").write_text(run_broker.first_rules())
-    hand_over = run_broker.HandOver(folder, None)
-    hand_over.bring()
+    for name in ("passwords", "acl"):
+        (place / name).chmod(0o600)
     (place / "mosquitto.conf").write_text(
         f"user root\nallow_anonymous false\nlistener {port} 127.0.0.1\nmax_queued_messages 100000\n"
         f"max_queued_bytes 0\nmax_inflight_messages 100\nlog_type error\nconnection_messages false\n"
-        f"password_file {place / 'live' / 'passwords'}\nacl_file {place / 'live' / 'acl'}\n"
+        f"password_file {place / 'passwords'}\nacl_file {place / 'acl'}\n"
     )
     with (folder / "broker.log").open("ab") as log:
         process = processes.spawn(
             [str(run_broker.find_binary()), "-c", str(place / "mosquitto.conf")], who=None, output=log
         )
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait(10)
 
 
 @contextlib.contextmanager
-def link(folder: Path, port: int, url: str) -> Iterator[None]:
+def link(folder: Path, port: int, url: str, mosquitto: subprocess.Popen[bytes]) -> Iterator[None]:
     """The link, ready: its accounts are the broker's."""
     environment = {**os.environ, "DATABASE_URL": url, "GATEHOUSE_PORT_MQTT": str(port), "GATEHOUSE_DB_ROLE": "system"}
-    hand_over = run_broker.HandOver(folder, None)
-    hand_over.bring()
     log_path = folder / "link.log"
     with log_path.open("ab") as log:
         process = processes.spawn(
@@ -202,8 +201,7 @@ def link(folder: Path, port: int, url: str) -> Iterator[None]:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise SystemExit(f"the link does not start: {log_path.read_text()[-2000:]}")
             time.sleep(0.05)
-        hand_over.bring()
-        subprocess.run(["pkill", "-HUP", "-f", str(folder / "broker" / "mosquitto.conf")], check=True)
+        mosquitto.send_signal(signal.SIGHUP)
         time.sleep(0.5)
         yield
     finally:

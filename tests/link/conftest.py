@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -54,11 +53,6 @@ class Broker:
     reloads: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
 
-    @cached_property
-    def hand_over(self) -> run_broker.HandOver:
-        """The supervisor's part between the link and the broker."""
-        return run_broker.HandOver(self.home, None)
-
     def prepare(self) -> None:
         folder = self.home / "broker"
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,11 +60,11 @@ class Broker:
         (self.home / "secrets" / "broker-link").write_text("the link's password\n")
         (folder / "passwords").write_text(run_broker.password_line("link", "the link's password") + "\n")
         (folder / "acl").write_text(run_broker.first_rules())
-        (folder / "live").mkdir(exist_ok=True)
-        self.hand_over.bring()
+        for name in ("passwords", "acl"):
+            (folder / name).chmod(0o600)
         (folder / "mosquitto.conf").write_text(
             f"user root\nallow_anonymous false\nper_listener_settings false\nlistener {self.port} 127.0.0.1\n"
-            f"password_file {folder / 'live' / 'passwords'}\nacl_file {folder / 'live' / 'acl'}\n"
+            f"password_file {folder / 'passwords'}\nacl_file {folder / 'acl'}\n"
             f"persistence true\npersistence_location {folder}/\nautosave_interval 1\n"
             f"max_queued_messages {self.queue}\nmax_queued_bytes 0\nmax_inflight_messages 100\n"
             "message_size_limit 4194304\nsys_interval 1\nlog_type error\nconnection_messages false\n"
@@ -95,10 +89,16 @@ class Broker:
 
     def watch(self) -> None:
         """What the supervisor does: a signal when a file was replaced."""
+        seen = self._look()
         while not self._over.wait(0.1):
-            if self.hand_over.bring() and self.process is not None and self.process.poll() is None:
+            if (now := self._look()) != seen and self.process is not None and self.process.poll() is None:
                 self.process.send_signal(signal.SIGHUP)
                 self.reloads += 1
+            seen = now
+
+    def _look(self) -> list[tuple[int, int]]:
+        states = [(self.home / "broker" / name).stat() for name in ("passwords", "acl")]
+        return [(state.st_mtime_ns, state.st_ino) for state in states]
 
     def kill(self) -> None:
         """As a power cut does."""

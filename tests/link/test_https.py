@@ -20,8 +20,6 @@ from gatehouse.wire.messages import Claim, Claimed, FeedPage, decode, encode
 from tests.cast import Cast, Place
 from tests.link.conftest import claimed, compiled, inside
 
-pytestmark = pytest.mark.urls("tests.link.addresses")
-
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Any:

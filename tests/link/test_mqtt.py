@@ -139,7 +139,7 @@ class TestAgainstARealBroker:
             with pytest.raises(MqttLost):
                 await connection.closed
 
-    async def test_a_wrong_password_and_a_foreign_subscription_are_refused(self, broker: Broker) -> None:
+    async def test_a_wrong_password_is_refused_and_a_missing_broker_is_said(self, broker: Broker) -> None:
         with pytest.raises(MqttLost, match="refuses"):
             await Connection.connect("127.0.0.1", broker.port, "link", "wrong", lambda topic, payload: None)
         broker.kill()

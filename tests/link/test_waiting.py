@@ -83,7 +83,7 @@ class TestNews:
             news.add(site, "passages", ids[:5])
             news.add(site, "doors", ids[:300])
         said = [json.loads(payload) for payload in news.take()]
-        assert not news
+        assert not news.fresh.is_set()
         assert news.take() == []
         for site in sites:
             for kind, number in (("passages", 500), ("doors", 300)):

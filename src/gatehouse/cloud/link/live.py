@@ -5,6 +5,7 @@ A notification per transaction would serialise all commits of the database (meas
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from uuid import UUID
@@ -21,15 +22,15 @@ class News:
     """What has become new since the last notification, by site and kind. Used from one event loop only."""
 
     def __init__(self) -> None:
+        self.fresh = asyncio.Event()
+        """Set while there is something to be told."""
         self._waiting: dict[UUID, dict[str, dict[str, None]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
 
     def add(self, site: UUID, kind: str, ids: Iterable[str]) -> None:
         """Kinds: passages, alarms, doors (relays whose state moved), devices, gateways, commands."""
-        known = self._waiting.setdefault(site, {}).setdefault(kind, {})
-        known.update(dict.fromkeys(ids))
+        if told := dict.fromkeys(ids):
+            self._waiting.setdefault(site, {}).setdefault(kind, {}).update(told)
+            self.fresh.set()
 
     def take(self) -> list[str]:
         """Everything as payloads `{"site": ..., "<kind>": [ids]}`, each below 7 kB; empties the news."""
@@ -53,4 +54,5 @@ class News:
             if len(payload) > 1:
                 payloads.append(json.dumps(payload, separators=(",", ":")))
         self._waiting = {}
+        self.fresh.clear()
         return payloads

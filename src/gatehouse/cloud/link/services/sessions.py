@@ -237,6 +237,13 @@ def _offline(sql: str, parameters: list[Any], now: datetime) -> Moved:
     return moved
 
 
+def in_force(gateways: Sequence[UUID]) -> list[UUID]:
+    """Those of them that exist and are not revoked."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM devices_gateway WHERE id = ANY(%s) AND revoked_at IS NULL", [list(gateways)])
+        return [row[0] for row in cursor.fetchall()]
+
+
 def standing_cursors() -> list[tuple[UUID, UUID, int]]:
     """(gateway, spool, sequence number) of every gateway that counts as online: where each should go on."""
     with transaction.atomic(), connection.cursor() as cursor:
