@@ -60,7 +60,7 @@ function flush(list: Element): void {
   waiting.delete(list);
   const top = list.getBoundingClientRect().top;
   for (const row of rows) row.classList.add("gh-fresh");
-  for (const row of rows) place(list, row);
+  for (const row of [...rows].reverse()) place(list, row); // The oldest first: of equals the newest stands on top.
   for (const extra of [...list.children].slice(MOST_ROWS)) extra.remove();
   if (top < 0) scrollBy(0, rows.reduce((sum, row) => sum + row.getBoundingClientRect().height, 0));
   count(list);
@@ -78,7 +78,8 @@ async function rows(list: Element, address: string): Promise<void> {
   holder.innerHTML = html;
   const fresh = [...holder.content.querySelectorAll("tr")].filter((row) => {
     const id = row.getAttribute("data-gh-id");
-    return id !== null && !list.querySelector(`[data-gh-id="${CSS.escape(id)}"]`);
+    const waits = waiting.get(list)?.some((other) => other.getAttribute("data-gh-id") === id);
+    return id !== null && !waits && !list.querySelector(`[data-gh-id="${CSS.escape(id)}"]`);
   });
   if (!fresh.length) return;
   find(HTMLElement, "[data-gh-empty]", sheetOf(list))?.remove();

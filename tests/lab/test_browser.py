@@ -88,7 +88,7 @@ def test_a_code_typed_at_the_panel_opens_the_door_and_is_heard(panel: Panel) -> 
     expect(panel.page.locator(".gh-dots i")).to_have_count(len(PIN))
     panel.press("#")
     panel.shows("granted")
-    expect(panel.page.get_by_role("status").filter(has_text="Come in. Main entrance is open")).to_have_count(1)
+    expect(panel.page.get_by_role("status").filter(has_text="Come in. Open: Main entrance")).to_have_count(1)
     expect(panel.page.locator(".gh-lamp").first).to_contain_text("Released")
     expect(panel.page.locator(".gh-lamp").last).to_contain_text("Resting")
     expect(panel.feed()).to_have_count(1)

@@ -113,6 +113,17 @@ class TestNative:
             await eventually(lambda: len(passages(station)) == 3)
             assert [line["seq"] for line in station.heard.view()] == [7, 6, 5, 4, 3, 2, 1]
 
+    async def test_power_that_flickers_ends_with_one_agent(self, tmp_path: Path) -> None:
+        async with self.living(tmp_path / "phone") as (_, core):
+            await self.feed(core)
+            first = core._agent
+            for on in (False, True, False, True):
+                core.power(on)
+            await eventually(lambda: core._agent not in (None, first) and core._switch.empty())
+            await asyncio.sleep(0.3)
+            lives = [task for task in asyncio.all_tasks() if "_live" in repr(task.get_coro())]
+            assert core._agent is not None and len(lives) == 1
+
     async def test_the_fire_input_opens_every_door_without_any_cloud(self, tmp_path: Path) -> None:
         async with self.living(tmp_path / "phone") as (station, core):
             await self.feed(core)

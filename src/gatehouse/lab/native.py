@@ -31,7 +31,8 @@ from gatehouse.wire.messages import AnyEvent, DeviceHealth
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
-CLAIM_EVERY_S = 3.0
+AGAIN_S = 3.0
+TORN_WITHIN_S = 2.0
 STATUS_EVERY_S = 15.0
 MODEL = "Lab phone"
 
@@ -69,6 +70,8 @@ class NativeCore:
         self._folder = folder
         self._base_url = base_url
         self._agent: Agent | None = None
+        self._switch: asyncio.Queue[bool] = asyncio.Queue()
+        self._governor: asyncio.Task[None] | None = None
         self._life: asyncio.Task[None] | None = None
         self._starts = 0
         self._note: str | None = None
@@ -79,9 +82,10 @@ class NativeCore:
     # --- power and cable ------------------------------------------------------------------------
 
     def power(self, on: bool) -> None:
-        """See `Core.power`."""
-        before = self._life
-        self._life = asyncio.create_task(self._live(before) if on else self._die(before))
+        """See `Core.power`; on and off take turns, however fast they come."""
+        if self._governor is None:
+            self._governor = asyncio.create_task(self._govern())
+        self._switch.put_nowait(on)
 
     def cable(self, cut: bool) -> None:
         """See `Core.cable`."""
@@ -93,28 +97,49 @@ class NativeCore:
 
     async def close(self) -> None:
         """See `Core.close`: leaves in order, unlike a power cut."""
-        await self._end(self._life)
+        await _cancel(self._governor)
+        await _cancel(self._life)
+        await self._stop()
 
-    async def _die(self, before: asyncio.Task[None] | None) -> None:
-        if self._agent is not None:
-            self._agent.uplink.cut()
-            await asyncio.sleep(0)  # The line tears before anything could still be said over it.
-        await self._end(before)
+    async def _govern(self) -> None:
+        while True:
+            if await self._switch.get():
+                self._life = asyncio.create_task(self._live())
+                self._life.add_done_callback(_complain)
+            else:
+                await self._tear()
+                await _cancel(self._life)
+                await self._stop()
 
-    async def _end(self, life: asyncio.Task[None] | None) -> None:
-        if life is not None:
-            life.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await life
+    async def _tear(self) -> None:
+        """Break the line before anything could be said over it: a box without power says no goodbye."""
+        agent = self._agent
+        if agent is not None:
+            agent.uplink.cut()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TORN_WITHIN_S):
+                    while agent.uplink.connected:
+                        await asyncio.sleep(0.01)
+
+    async def _stop(self) -> None:
         agent, self._agent = self._agent, None
         if agent is not None:
             await agent.stop()
 
-    async def _live(self, before: asyncio.Task[None] | None) -> None:
-        await self._end(before)
+    async def _live(self) -> None:
         await self._claim()
-        station = self._station
         self._starts += 1
+        while True:
+            agent = await self._start()
+            while agent is not None and not agent.broken.is_set():
+                await self._look(agent)
+                await asyncio.sleep(LOOK_EVERY_S)
+            # A box whose program died, or could not begin, is started anew by its watchdog.
+            await self._stop()
+            await asyncio.sleep(AGAIN_S)
+
+    async def _start(self) -> Agent | None:
+        station = self._station
         # With its power a box loses what it knew of the time; this lab's own restart is not that.
         machine = f"{machine_boot()} {self._starts}"
         clock = Clock(wall=lambda: wall_ms() + station.phone.skew_ms, machine=machine)
@@ -129,14 +154,10 @@ class NativeCore:
             self._note = str(error)
             log.error("%s cannot start: %s", station.config.name, error)
             station.touch()
-            return
+            return None
         self._agent, self._note = agent, None
         station.listened_to()
-        while not agent.broken.is_set():
-            await self._look(agent)
-            await asyncio.sleep(LOOK_EVERY_S)
-        # A box whose program died is started anew by its watchdog.
-        self._life = asyncio.create_task(self._live(None))
+        return agent
 
     async def _claim(self) -> None:
         """Get an identity, if there is none yet."""
@@ -161,7 +182,7 @@ class NativeCore:
                     self._note = str(error)
                 log.info("%s: %s", self._station.config.name, self._note)
             self._station.touch()
-            await asyncio.sleep(CLAIM_EVERY_S)
+            await asyncio.sleep(AGAIN_S)
 
     # --- looking on -----------------------------------------------------------------------------
 
@@ -238,3 +259,14 @@ class NativeCore:
         if self._agent is None:
             raise NoAnswer
         return self._agent
+
+
+async def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a virtual controller has stopped by a fault", exc_info=error)
