@@ -133,7 +133,7 @@ def _accounts(site: Site, installer: Organisation) -> list[dict[str, str]]:
         ("ivan", "Ivan Petrov", Role.INSTALLER),
         ("bob", "Bob Okafor", Role.GUARD),
     ):
-        password = "-".join(secrets.choice(_WORDS) for _ in range(3))
+        password = "-".join(secrets.choice(_WORDS) for _ in range(4))
         user = create_user(actor=system, realm=Realm.STAFF, login=login, name=name, password=password, now=moment)
         place: dict[str, Any] = {"organisation": installer} if role is Role.INSTALLER else {"site": site}
         add_member(actor=system, user=user, role=role, now=moment, **place)
