@@ -103,6 +103,10 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+def _plural(language: str) -> str:
+    return PLURALS.get(language, "nplurals=2; plural=(n != 1);")
+
+
 def po_path(language: str) -> Path:
     """The translations of a language."""
     return LOCALE / language / "LC_MESSAGES" / "django.po"
@@ -116,7 +120,7 @@ def write_po(language: str, entries: list[Entry]) -> None:
         f'"Language: {language}\\n"',
         '"Content-Type: text/plain; charset=UTF-8\\n"',
         '"Content-Transfer-Encoding: 8bit\\n"',
-        f'"Plural-Forms: {PLURALS[language]}\\n"',
+        f'"Plural-Forms: {_plural(language)}\\n"',
         "",
     ]
     for entry in entries:
@@ -159,7 +163,7 @@ def read_po(language: str) -> list[Entry]:
 
 def compiled(language: str, entries: list[Entry]) -> bytes:
     """The .mo file of these entries (GNU gettext's format, little-endian, untranslated ones left out)."""
-    head = f"Language: {language}\nContent-Type: text/plain; charset=UTF-8\nPlural-Forms: {PLURALS[language]}\n"
+    head = f"Language: {language}\nContent-Type: text/plain; charset=UTF-8\nPlural-Forms: {_plural(language)}\n"
     pairs = {"": head}
     for entry in entries:
         if all(entry.texts):

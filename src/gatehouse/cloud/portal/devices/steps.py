@@ -30,8 +30,9 @@ def steps(actor: Actor, devices: Sequence[Device]) -> dict[UUID, Step]:
 
 
 def _step(held: DeviceFeed | None, epoch: UUID | None, wanted: int) -> Step:
-    revision = held.applied if held is not None and held.epoch == epoch else 0
+    # One that never reported is behind even where nothing was made yet, as in `device_step`.
+    revision = held.applied if held is not None and held.epoch == epoch else -1
     refused = tuple((str(key), str(reason)) for key, reason in held.refused) if held is not None else ()
     if refused:
-        return Step("failed", 0, refused, revision, wanted)
-    return Step("pending" if revision < wanted else "in_step", 0, (), revision, wanted)
+        return Step("failed", 0, refused, max(revision, 0), wanted)
+    return Step("pending" if revision < wanted else "in_step", 0, (), max(revision, 0), wanted)

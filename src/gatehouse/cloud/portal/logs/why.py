@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import pgettext
+
 from gatehouse.cloud.events.models import Passage
 from gatehouse.cloud.wording import words
 from gatehouse.rules import reasons as r
@@ -56,5 +58,5 @@ def why(passage: Passage) -> list[Step]:
     judged = {step for step, _code, _ids in decision.chain}
     if chain and chain[-1].outcome == "stop":
         rest = [words.say("step", step) for step in r.STEPS if step not in judged]
-        chain += [Step(", ".join(rest), "", "unasked")] if rest else []
+        chain += [Step(pgettext("between the things of a list", ", ").join(rest), "", "unasked")] if rest else []
     return chain

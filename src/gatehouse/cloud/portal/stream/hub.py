@@ -41,6 +41,7 @@ TOPICS: Final = {
 """What a screen may hear of, and the right it needs."""
 MOST_HOLDS: Final = 20
 AGAIN_S: Final = 1.0
+UP_S: Final = 2.0
 
 _log = logging.getLogger("gatehouse.stream")
 
@@ -97,6 +98,8 @@ class Hub:
         self._screens: dict[UUID, set[Screen]] = {}
         self._changed: dict[UUID, dict[str, int]] = {}
         self._listening: asyncio.Task[None] | None = None
+        self._up = asyncio.Event()
+        self._missed = False
         self._work: set[asyncio.Task[None]] = set()
 
     @property
@@ -107,6 +110,7 @@ class Hub:
     def open(self, actor: Actor, site: UUID, session: str, last_id: str = "") -> Screen:
         """A new screen. With the id at which it stopped it hears at once what changed meanwhile."""
         if self._listening is None or self._listening.done() or self._listening.get_loop() is not _loop():
+            self._up = asyncio.Event()  # an event belongs to the loop that first waits for it
             self._listening = asyncio.create_task(self._listen())
         screen = Screen(actor, session)
         self._screens.setdefault(site, set()).add(screen)
@@ -129,21 +133,29 @@ class Hub:
 
     # ---------------------------------------------------------------- hearing
 
+    async def listening(self) -> None:
+        """Returns once changes are heard, or after a moment all the same: then all is asked again when they are."""
+        try:
+            await asyncio.wait_for(self._up.wait(), UP_S)
+        except TimeoutError:
+            self._missed = True
+
     async def _listen(self) -> None:
-        first = True
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(_address(), autocommit=True) as line:
                     for channel in (LIVE, FEED, RIGHTS):
                         await line.execute(f"LISTEN {channel}".encode())
-                    if not first:
+                    if self._missed:
                         self._all_again()
-                    first = False
+                    self._missed = False
+                    self._up.set()
                     async for note in line.notifies():
                         self._note(note.channel, note.payload)
             except (psycopg.Error, OSError) as error:
                 _log.warning("live notifications lost", extra={"error": str(error)})
-            first = False
+            self._missed = True
+            self._up.clear()
             await asyncio.sleep(AGAIN_S)
 
     def _all_again(self) -> None:
@@ -163,7 +175,7 @@ class Hub:
                 self._tell(UUID(payload), ["feed"])
             else:
                 told: dict[str, Any] = json.loads(payload)
-                site = UUID(told["site"])
+                site = UUID(str(told["site"]))
                 self._tell(site, [topic for topic in told if topic in TOPICS])
                 if told.get("commands") and site in self._screens:
                     task = asyncio.create_task(self._ended(site, told["commands"]))

@@ -95,6 +95,7 @@ async def _events(actor: Actor, site: UUID, session: str, last_id: str) -> Async
     clock = asyncio.get_running_loop().time
     checked = clock()
     try:
+        await hub.listening()
         yield f"retry: 1000\nid: {hub.last_id}\n: hello\n\n"
         while True:
             with contextlib.suppress(TimeoutError):

@@ -13,7 +13,7 @@ from django import template
 from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 
 from gatehouse.cloud.authz.actor import Actor
 from gatehouse.cloud.authz.permissions import P
@@ -163,3 +163,9 @@ def day(value: date | None, site: Site) -> str:
 def local(value: datetime, site: Site) -> str:
     """A local time, which has no zone, in the site's form."""
     return digits(_local(site).wall(value))
+
+
+@register.simple_tag
+def comma() -> str:
+    """What stands between the things of a list."""
+    return pgettext("between the things of a list", ", ")
