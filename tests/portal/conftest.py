@@ -26,7 +26,7 @@ from gatehouse.cloud.feed.services.compiling import compile_site
 from gatehouse.wire import messages as wire
 from tests.cast import NOW, Place
 
-HTMX = {"HTTP_HX_REQUEST": "true"}
+HTMX: dict[str, Any] = {"HTTP_HX_REQUEST": "true"}
 """Headers of a request by htmx."""
 
 
@@ -58,7 +58,7 @@ def as_system() -> Iterator[None]:
 def happen(place: Place, *passages: dict[str, Any], start: datetime = NOW, spool: str | None = None) -> list[UUID]:
     """Passages as a gateway reports them, one minute apart; their ids, oldest first."""
     spool, boot = spool or str(uuid4()), str(uuid4())
-    defaults = {
+    defaults: dict[str, Any] = {
         "device": str(place.device.id),
         "relay": str(place.front.id),
         "method": "pin",

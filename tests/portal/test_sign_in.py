@@ -19,12 +19,13 @@ from gatehouse.cloud.authz.actor import enter, system_actor
 from gatehouse.cloud.authz.permissions import Role
 from gatehouse.cloud.journal.models import Entry
 from gatehouse.cloud.kit import clock
+from gatehouse.cloud.tenants.models import Site
 from gatehouse.cloud.tenants.services import add_member, create_site
 from tests.cast import NOW, PASSWORD, Cast
 from tests.portal.conftest import HTMX
 
 Browser = Callable[..., Client]
-ELSEWHERE = {"REMOTE_ADDR": "198.51.100.23"}
+ELSEWHERE: dict[str, Any] = {"REMOTE_ADDR": "198.51.100.23"}
 
 
 def attempt(client: Client, login: str = "alice", password: str = PASSWORD, **headers: Any) -> Any:
@@ -76,7 +77,12 @@ class TestComingIn:
         cast = committed_cast
         with transaction.atomic():
             second = create_site(
-                actor=system_actor(), organisation=cast.installer, kind="home", name="Villa", zone="UTC", now=NOW
+                actor=system_actor(),
+                organisation=cast.installer,
+                kind=Site.Kind.HOME,
+                name="Villa",
+                zone="UTC",
+                now=NOW,
             )
             add_member(actor=system_actor(second.id), user=cast.alice, role=Role.MANAGER, site=second, now=NOW)
             lonely = create_user(
@@ -142,7 +148,7 @@ class TestComingIn:
         session = client.session
         session["seen"] = 1
         session.save()
-        planted = session.session_key
+        planted = str(session.session_key)
         client.cookies["gatehouse"] = planted
         attempt(client)
         assert client.cookies["gatehouse"].value != planted
