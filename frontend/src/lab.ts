@@ -102,7 +102,7 @@ function start(root: HTMLElement, known: Known): void {
     clock.querySelector("span")!.textContent = `Clock ${long(Math.abs(off))} ${off > 0 ? "fast" : "slow"}`;
     clock.title = off_ms === null ? "" : "Decisions go by the cloud's time, not by this clock";
     band.hidden = state.device.screen !== "emergency";
-    band.querySelector("span")!.textContent = `Emergency at ${known.site}: doors stand open.${state.device.fire ? ` Fire input, ${known.name}.` : ""}`;
+    band.querySelector("span")!.textContent = `Emergency at \u2068${known.site}\u2069: doors stand open.${state.device.fire ? ` Fire input, \u2068${known.name}\u2069.` : ""}`;
     root.classList.toggle("gh-em", !band.hidden);
     mini.dataset["led"] = phone.element.dataset["led"] ?? "off";
     mini.querySelector("span")!.textContent = MINI[state.device.screen] ?? "";
