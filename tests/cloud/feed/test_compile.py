@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,8 +22,11 @@ from gatehouse.cloud.feed.models import Entry, Interest, SiteFeed, Wanted
 from gatehouse.cloud.feed.services import Busy, Compiled, compile_site
 from gatehouse.cloud.people.services import add_card, set_pin, set_valid_time, withdraw_credential
 from gatehouse.cloud.tenants.models import Site
+from gatehouse.rules import reasons
+from gatehouse.rules.access import Policy, Presented, decide
 from gatehouse.wire.messages import Payload
 from tests.cast import NOW
+from tests.cloud.feed.gateways import Doors, Far
 from tests.cloud.feed.town import Town, expected, relays_of
 
 AsRole = Callable[[str], AbstractContextManager[None]]
@@ -159,29 +163,33 @@ def test_what_takes_something_away_goes_first(town: Town, compiled: Compile) -> 
 
 
 @pytest.mark.req("OFF-CO-12", "OFF-CO-E05")
-def test_a_companys_limit_is_wherever_its_people_are_and_not_only_at_its_doors(
+def test_where_a_company_has_no_door_its_people_open_none_whatever_group_they_have(
     town: Town, compiled: Compile, as_role: AsRole
 ) -> None:
     with town.act():
         gateway = town.gateway()
         door = relays_of(town.device(gateway))[0]
-        through_group, by_himself, without = town.company(), town.company(), town.company()
-        town.person(town.people_group(through_group, town.access_group(door)))
-        holder = town.person(town.people_group(by_himself))
-        own = town.access_group(door)
-        access.give_to_holder(actor=town.actor, access_group=own, holder=holder, now=NOW)
-        town.person(town.people_group(without))
+        company = town.company()
+        holder = town.person(town.people_group(company, town.access_group(door)))
+        pin = set_pin(actor=town.actor, holder=holder, pin="4711", now=NOW)
     compiled()
-    with as_role("system"):
-        held = expected(town.site.pk)[gateway.pk]
-        keys = set(Interest.objects.filter(gateway=gateway, kind="party", ended=None).values_list("key", flat=True))
-    assert {through_group.pk, by_himself.pk} == keys
-    assert {f"party:{key}" for key in keys} == {key for key in held if key.startswith("party:")}
+
+    def decided() -> str:
+        far = Far(gateway.pk, Doors(), random.Random(1))
+        with as_role("system"):
+            assert far.pull()
+        policy = Policy((key, msgspec.to_builtins(payload)) for key, payload in far.entries.items())
+        return decide(policy, Presented("pin", pin.digest), str(door.pk), NOW).reason
+
+    assert decided() == reasons.REACH_COMPANY
     with town.act():
-        access.take_from_holder(actor=town.actor, access_group=own, holder=holder, now=NOW)
+        access.assign_relays(actor=town.actor, company=company, relays=[door], now=NOW)
     compiled()
+    assert decided() == reasons.GRANTED
     with town.act():
-        assert not Interest.objects.filter(gateway=gateway, key=by_himself.pk, ended=None).exists()
+        access.assign_relays(actor=town.actor, company=company, relays=[], now=NOW)
+    compiled()
+    assert decided() == reasons.REACH_COMPANY
 
 
 def test_a_revoked_gateway_and_a_deleted_site_need_nothing_any_more(

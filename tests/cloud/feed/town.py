@@ -202,8 +202,6 @@ def _held_by(site: Site, gateway: Gateway, rows: _Rows) -> Held:
         or (holder.pk in rows.persons and rows.persons[holder.pk].people_group_id in people_groups)
     ]
     parties = {link.company_id for link in rows.company_relays if link.relay_id in here}
-    parties |= {group.company_id for group in rows.people_groups if group.pk in people_groups}
-    parties |= {h.party_id for h in rows.holders if groups & set(own[h.pk])} & {c.pk for c in rows.companies}
 
     entries: list[tuple[str, UUID, wire.Payload]] = [
         (
@@ -289,7 +287,7 @@ def _holder(holder: Holder, own: list[UUID], rows: _Rows) -> wire.HolderEntry:
     person = rows.persons.get(holder.pk)
     return wire.HolderEntry(
         id=str(holder.pk),
-        party=str(holder.party_id) if holder.party_id else None,
+        party=str(holder.party_id) if holder.party_id in {c.pk for c in rows.companies} else None,
         people_group=str(person.people_group_id) if person and person.people_group_id else None,
         access_groups=_ids(set(own)),
         valid_from=_local(holder.valid_from_local),

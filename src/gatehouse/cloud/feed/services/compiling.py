@@ -20,9 +20,11 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+import psycopg
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import DeadlockDetected, SerializationFailure
 
@@ -33,6 +35,8 @@ from gatehouse.cloud.kit.ids import new_id
 CHANNEL: Final = "gatehouse_feed"
 """Notified with the site's id when its feed moved."""
 ATTEMPTS: Final = 20
+FEW: Final = 50
+"""Touched things up to which statements are prepared; for more the best plan depends on how many they are."""
 
 T = TypeVar("T")
 
@@ -76,7 +80,7 @@ def _alone(site: UUID, wait: bool, act: Callable[[], T]) -> T:
     for _attempt in range(ATTEMPTS):
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL work_mem = '64MB'")
                 cursor.execute(lock, [name])
                 if cursor.fetchone() != (True,):
                     raise Busy
@@ -148,20 +152,29 @@ class _Work:
         self.todo.setdefault(kind, set()).update(keys or ())
 
     def ask(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, {"site": self.site, "revision": self.revision, **values})
+        """Run a statement. About few things it is prepared: planning it would cost more than running it."""
+        few = not self.everything and sum(map(len, self.todo.values())) <= FEW
+        values |= {"site": self.site, "revision": self.revision}
+        session = connection.connection
+        with connection.wrap_database_errors, psycopg.Cursor(session) as cursor:
+            # Django forbids preparing, for the sake of poolers between; a worker speaks to its server directly.
+            session.prepare_threshold = 0 if few else None
+            try:
+                cursor.execute(sql, values)
+            finally:
+                session.prepare_threshold = None
             return cursor.fetchall() if cursor.description else []
 
     def find(self, sql: str, **values: Any) -> set[UUID]:
         return {key for (key,) in self.ask(sql, **values)}
 
-    def ask_kind(self, sql: str, kind: str) -> tuple[Any, ...]:
-        """Ask one of the statements below about the keys to do of one kind."""
+    def ask_kind(self, statement: Callable[[str, bool], str], kind: str) -> tuple[Any, ...]:
+        """Run one of the statements below for the keys to do of one kind."""
         some = not self.everything
         values: dict[str, Any] = {"keys": list(self.todo.get(kind, ()))} if some else {}
         if kind == "site":
             values["fingerprint"] = fingerprint(self.site)
-        return self.ask(entries.narrowed(sql, some), kind=kind, **values)[0]
+        return self.ask(statement(kind, some), kind=kind, **values)[0]
 
 
 def fingerprint(site: UUID) -> str:
@@ -183,6 +196,8 @@ def _compile(work: _Work, now: datetime) -> Compiled:
         work.add(kind, (key,))
     if "site" in work.todo and work.ask("SELECT 1 FROM tenants_site WHERE id = %(site)s AND deleted_at IS NOT NULL"):
         work.everything = True
+    if len(touched) <= FEW:
+        work.ask("SET LOCAL plan_cache_mode = force_generic_plan")
     if touched or work.everything:
         _bring_up(work)
     moved = bool(work.changed or work.gateways)
@@ -197,125 +212,114 @@ def _bring_up(work: _Work) -> None:
     """Entries and interest, kind by kind; what the change of one kind means for later kinds is added to them."""
     if gateways := work.todo.pop("gateway", None):
         work.add("site", [work.site])
-        work.add("device", work.find(_DEVICES_OF_GATEWAYS, gateways=list(gateways)))
+        work.add("device", work.find(_DEVICES_OF_GATEWAYS, keys=list(gateways)))
     for kind in entries.FRESH:
         if not (work.everything or work.todo.get(kind)):
             continue
-        changed, audience, spread = work.ask_kind(
-            _VERSIONS.format(fresh=entries.FRESH[kind], spread=_SPREAD[kind]), kind
-        )
+        changed, audience, keys = work.ask_kind(_versions, kind)
         work.changed += changed
         work.audience.update(audience or ())
-        keys: list[UUID] | None = None
+        moved = set(keys or ())
         if kind in entries.INTEREST:
-            keys, gateways, lost = work.ask_kind(_INTEREST.format(fresh=entries.INTEREST[kind]), kind)
+            keys, gateways = work.ask_kind(_interest, kind)
             work.gateways.update(gateways or ())
-            if lost:
-                # Whatever made the loss may be deleted by now; what these gateways still hold is known.
-                work.add("party", work.find(_PARTIES_OF_GATEWAYS, gateways=lost))
-        if not work.everything:
-            _spread(work, kind, spread or [], keys or [])
-
-
-def _spread(work: _Work, kind: str, spread: list[UUID], moved: list[UUID]) -> None:
-    """Add what depends on keys whose relays changed (`spread`) or whose gateways changed (`moved`)."""
-    if kind == "holder":
-        work.add("party", spread)
-    elif kind == "device" and (devices := [*spread, *moved]):
-        work.add("access_group", work.find(_GROUPS_OF_DEVICES, keys=devices))
-        work.add("party", work.find(_PARTIES_OF_DEVICES, keys=devices))
-    elif kind == "access_group" and moved:
-        work.add("people_group", work.find(_PEOPLE_GROUPS_OF_GROUPS, keys=moved))
-        work.add("party", work.find(_PARTIES_OF_GROUPS, keys=moved))
-    elif kind == "people_group" and moved:
-        work.add("party", work.find(_PARTIES_OF_PEOPLE_GROUPS, keys=moved))
+            moved.update(keys or ())
+        if moved and not work.everything:
+            for later, sql in _DEPENDING.get(kind, {}).items():
+                work.add(later, work.find(sql, keys=list(moved)))
 
 
 def _conclude(work: _Work, now: datetime) -> int:
     """Take the revision, tell the gateways concerned; how many they are."""
-    concerned = work.ask(_CONCERNED, gateways=list(work.gateways), audience=list(work.audience))
-    work.ask(
-        "UPDATE feed_sitefeed SET revision = %(revision)s, compiled_at = %(now)s WHERE site_id = %(site)s", now=now
-    )
-    work.ask("INSERT INTO feed_revision (site_id, number, at) VALUES (%(site)s, %(revision)s, %(now)s)", now=now)
-    work.ask("SELECT pg_notify(%(channel)s, %(site)s::text)", channel=CHANNEL)
-    return len(concerned)
+    values = {"gateways": list(work.gateways), "audience": list(work.audience), "channel": CHANNEL, "now": now}
+    return int(work.ask(_CONCLUDE, **values)[0][0])
+
+
+@lru_cache
+def _versions(kind: str, some: bool) -> str:
+    spread = _SPREAD if kind == "device" else "NULL::uuid[]"
+    return entries.narrowed(_VERSIONS.format(fresh=entries.FRESH[kind], spread=spread), some)
+
+
+@lru_cache
+def _interest(kind: str, some: bool) -> str:
+    return entries.narrowed(_INTEREST.format(fresh=entries.INTEREST[kind]), some)
 
 
 # A version without what the version before it had takes something away: priority 0. The containment of
 # jsonb says so for all kinds alike, since payloads name every field; it errs to 0.
+#
+# `added` asks for `closed` as a whole, so every old version has ended before the first new one is there.
 _VERSIONS: Final = """
-WITH fresh AS MATERIALIZED ({fresh}),
-old AS (
+WITH old AS (
   SELECT id, key, payload, audience FROM feed_entry
   WHERE site_id = %(site)s AND kind = %(kind)s AND ended IS NULL {{only:key}}
 ),
 diff AS MATERIALIZED (
   SELECT key, o.id AS old_id, o.payload AS old_payload, o.audience AS old_audience, f.payload, f.audience
-  FROM fresh f FULL JOIN old o USING (key)
+  FROM ({fresh}) f FULL JOIN old o USING (key)
   WHERE (f.payload, f.audience) IS DISTINCT FROM (o.payload, o.audience)
 ),
 closed AS (
-  UPDATE feed_entry e SET ended = %(revision)s FROM diff d WHERE e.id = d.old_id RETURNING e.key
+  UPDATE feed_entry e SET ended = %(revision)s FROM diff d WHERE e.id = d.old_id RETURNING e.id
 ),
 added AS (
   INSERT INTO feed_entry (site_id, kind, key, revision, priority, payload, audience)
-  SELECT %(site)s, %(kind)s, d.key, %(revision)s,
-         CASE WHEN d.old_id IS NULL OR d.payload @> d.old_payload THEN 1 ELSE 0 END, d.payload, d.audience
-  FROM diff d LEFT JOIN closed c USING (key) WHERE d.payload IS NOT NULL
+  SELECT %(site)s, %(kind)s, key, %(revision)s,
+         CASE WHEN old_id IS NULL OR payload @> old_payload THEN 1 ELSE 0 END, payload, audience
+  FROM diff WHERE payload IS NOT NULL AND (SELECT count(*) FROM closed) >= 0
 )
 SELECT (SELECT count(*) FROM diff),
-       (SELECT array_agg(DISTINCT name) FROM diff, unnest(audience || old_audience) name), ({spread})
+       (SELECT array_agg(name) FROM (SELECT DISTINCT unnest(audience || old_audience) AS name FROM diff) names),
+       ({spread})
 """
 
-_NOTHING: Final = "NULL::uuid[]"
-_SPREAD: Final = {
-    "site": _NOTHING,
-    "device": (
-        "SELECT array_agg(key) FROM diff WHERE jsonb_path_query_array(payload, '$.relays[*].id') "
-        "IS DISTINCT FROM jsonb_path_query_array(old_payload, '$.relays[*].id')"
-    ),
-    "access_group": _NOTHING,
-    "people_group": _NOTHING,
-    "holder": (
-        "SELECT array_agg(DISTINCT name::uuid) FROM diff, unnest(ARRAY[payload->>'party', old_payload->>'party']) name "
-        "WHERE name IS NOT NULL AND (payload->'party', payload->'access_groups') "
-        "IS DISTINCT FROM (old_payload->'party', old_payload->'access_groups')"
-    ),
-    "party": _NOTHING,
-}
+# Devices whose relays changed: what holds relays names only those that exist.
+_SPREAD: Final = """
+SELECT array_agg(key) FROM diff WHERE jsonb_path_query_array(payload, '$.relays[*].id')
+  IS DISTINCT FROM jsonb_path_query_array(old_payload, '$.relays[*].id')
+"""
 
 _INTEREST: Final = """
-WITH fresh AS MATERIALIZED ({fresh}),
-old AS MATERIALIZED (
+WITH old AS (
   SELECT id, gateway_id, key FROM feed_interest
   WHERE site_id = %(site)s AND kind = %(kind)s AND ended IS NULL {{only:key}}
 ),
+diff AS MATERIALIZED (
+  SELECT gateway_id, key, o.id AS old_id
+  FROM (SELECT *, true AS needed FROM ({fresh}) pair) f FULL JOIN old o USING (gateway_id, key)
+  WHERE o.id IS NULL OR f.needed IS NULL
+),
 gone AS (
-  UPDATE feed_interest i SET ended = %(revision)s FROM old
-  WHERE i.id = old.id AND NOT EXISTS (SELECT FROM fresh f WHERE f.gateway_id = old.gateway_id AND f.key = old.key)
-  RETURNING i.gateway_id, i.key
+  UPDATE feed_interest i SET ended = %(revision)s FROM diff d WHERE i.id = d.old_id
 ),
 came AS (
   INSERT INTO feed_interest (site_id, gateway_id, kind, key, since)
-  SELECT %(site)s, f.gateway_id, %(kind)s, f.key, %(revision)s FROM fresh f
-  WHERE NOT EXISTS (SELECT FROM old WHERE old.gateway_id = f.gateway_id AND old.key = f.key)
-  RETURNING gateway_id, key
+  SELECT %(site)s, gateway_id, %(kind)s, key, %(revision)s FROM diff WHERE old_id IS NULL
 )
-SELECT array_agg(DISTINCT key), array_agg(DISTINCT gateway_id), array_agg(DISTINCT gateway_id) FILTER (WHERE lost)
-FROM (SELECT gateway_id, key, true AS lost FROM gone UNION ALL SELECT gateway_id, key, false FROM came) moved
+SELECT (SELECT array_agg(key) FROM (SELECT DISTINCT key FROM diff) keys),
+       (SELECT array_agg(gateway_id) FROM (SELECT DISTINCT gateway_id FROM diff) gateways)
 """
 
-_CONCERNED: Final = """
-INSERT INTO feed_wanted (gateway_id, site_id, revision, previous)
-SELECT gateway_id, %(site)s, %(revision)s, 0 FROM (
-  SELECT unnest(%(gateways)s::uuid[]) AS gateway_id
-  UNION
-  SELECT gateway_id FROM feed_interest
-  WHERE site_id = %(site)s AND key = ANY(%(audience)s::uuid[]) AND (ended IS NULL OR ended = %(revision)s)
-) concerned
-ON CONFLICT (gateway_id) DO UPDATE SET revision = excluded.revision, previous = feed_wanted.revision
-RETURNING gateway_id
+_CONCLUDE: Final = """
+WITH concerned AS (
+  INSERT INTO feed_wanted (gateway_id, site_id, revision, previous)
+  SELECT gateway_id, %(site)s, %(revision)s, 0 FROM (
+    SELECT unnest(%(gateways)s::uuid[]) AS gateway_id
+    UNION
+    SELECT gateway_id FROM feed_interest
+    WHERE site_id = %(site)s AND key = ANY(%(audience)s::uuid[]) AND (ended IS NULL OR ended = %(revision)s)
+  ) named
+  ON CONFLICT (gateway_id) DO UPDATE SET revision = excluded.revision, previous = feed_wanted.revision
+  RETURNING gateway_id
+),
+feed AS (
+  UPDATE feed_sitefeed SET revision = %(revision)s, compiled_at = %(now)s WHERE site_id = %(site)s
+),
+made AS (
+  INSERT INTO feed_revision (site_id, number, at) VALUES (%(site)s, %(revision)s, %(now)s)
+)
+SELECT count(*), pg_notify(%(channel)s, %(site)s::text) FROM concerned
 """
 
 _DATE_WITHDRAWALS: Final = """
@@ -328,34 +332,29 @@ WHERE c.site_id = %(site)s AND c.state = 'quarantined' AND c.withdrawn_revision 
 """
 
 _DEVICES_OF_GATEWAYS: Final = """
-SELECT id FROM devices_device WHERE site_id = %(site)s AND gateway_id = ANY(%(gateways)s)
+SELECT id FROM devices_device WHERE site_id = %(site)s AND gateway_id = ANY(%(keys)s)
 UNION
-SELECT key FROM feed_interest
-WHERE site_id = %(site)s AND kind = 'device' AND gateway_id = ANY(%(gateways)s) AND ended IS NULL
+SELECT key FROM feed_interest WHERE site_id = %(site)s AND kind = 'device' AND gateway_id = ANY(%(keys)s) AND ended IS NULL
 """
-_GROUPS_OF_DEVICES: Final = """
+
+_DEPENDING: Final = {
+    "device": {
+        "access_group": """
 SELECT DISTINCT l.access_group_id FROM devices_relay r
 JOIN access_accessgrouprelay l ON l.site_id = r.site_id AND l.relay_id = r.id
 WHERE r.site_id = %(site)s AND r.device_id = ANY(%(keys)s)
-"""
-_PARTIES_OF_DEVICES: Final = """
+""",
+        "party": """
 SELECT DISTINCT l.company_id FROM devices_relay r
 JOIN access_companyrelay l ON l.site_id = r.site_id AND l.relay_id = r.id
 WHERE r.site_id = %(site)s AND r.device_id = ANY(%(keys)s)
-"""
-_PEOPLE_GROUPS_OF_GROUPS: Final = """
+""",
+    },
+    "access_group": {
+        "people_group": """
 SELECT DISTINCT people_group_id FROM access_accessgrouppeoplegroup
 WHERE site_id = %(site)s AND access_group_id = ANY(%(keys)s)
-"""
-_PARTIES_OF_GROUPS: Final = """
-SELECT DISTINCT h.party_id FROM access_accessgroupholder l
-JOIN people_holder h ON h.site_id = l.site_id AND h.id = l.holder_id
-WHERE l.site_id = %(site)s AND l.access_group_id = ANY(%(keys)s) AND h.party_id IS NOT NULL
-"""
-_PARTIES_OF_PEOPLE_GROUPS: Final = """
-SELECT DISTINCT company_id FROM premises_peoplegroup WHERE site_id = %(site)s AND id = ANY(%(keys)s)
-"""
-_PARTIES_OF_GATEWAYS: Final = """
-SELECT DISTINCT key FROM feed_interest
-WHERE site_id = %(site)s AND kind = 'party' AND gateway_id = ANY(%(gateways)s) AND ended IS NULL
-"""
+""",
+    },
+}
+"""kind > later kind > keys of it that stand on keys whose relays or gateways changed."""
