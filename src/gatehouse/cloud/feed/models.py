@@ -70,9 +70,10 @@ class Entry(models.Model):
 
     class Meta:
         constraints = [
-            # Keeps one version in force and leads to the version of any moment.
+            # Keeps one version in force and leads to the version of any moment. The key comes first, so that a
+            # table without statistics (a site that was just imported) is not read whole for one entry of it.
             models.UniqueConstraint(
-                fields=["site", "kind", "key", "ended"], name="entry_one_in_force", nulls_distinct=False
+                fields=["key", "kind", "site", "ended"], name="entry_one_in_force", nulls_distinct=False
             ),
             models.CheckConstraint(condition=Q(ended=None) | Q(ended__gt=F("revision")), name="entry_period"),
         ]
