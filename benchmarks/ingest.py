@@ -47,7 +47,7 @@ QUICK = os.environ.get("QUICK") == "1"
 GATEWAYS, DOORS_EACH, PEOPLE = 1_000, 5, 5_000
 TURNS = "ABBA" if QUICK else "ABBAABBA"
 TARGETS = {1: 0.10, 50: 0.50}
-EVENTS = {1: 8_000 if QUICK else 40_000, 50: 50_000 if QUICK else 200_000}
+EVENTS = {1: 5_000 if QUICK else 40_000, 50: 50_000 if QUICK else 200_000}
 COPY_ROWS = 1_000
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 SHORT = 8 * 1024
 """Payloads up to this size, bytes, overtake longer ones."""
-_BYTES_PER_EVENT = 220
+_BYTES_PER_EVENT = 400
 
 
 class Waiting(NamedTuple):
