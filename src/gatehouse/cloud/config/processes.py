@@ -86,10 +86,14 @@ def _behind() -> list[str]:
 
 def _ready(role: str) -> list[str]:
     _django(role)
-    from django.db import connections
+    from django.db import OperationalError, connections
 
     try:
         return _standing() + _behind()
+    except OperationalError as problem:
+        return [
+            f"the database does not answer ({str(problem).strip().splitlines()[0]}): is it running, and is DATABASE_URL right?"
+        ]
     finally:
         connections.close_all()
 

@@ -37,7 +37,8 @@ class LogRow(models.Model):
     """What the device's clock showed."""
     received_at = models.DateTimeField()
     clock = models.CharField(max_length=8, default="set")
-    """set: the device knew the time; placed: placed by its monotonic clock; unknown: its own claim only."""
+    """set: the device knew the time; placed: placed by its monotonic clock; unknown: its own claim only;
+    future: it claimed a moment after its arrival, which stands instead."""
     gateway_id = models.UUIDField()
     spool = models.UUIDField()
     seq = models.BigIntegerField()
