@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from gatehouse.lab import pages
+from gatehouse.lab import hardware, pages
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = [
@@ -30,6 +30,12 @@ def built() -> None:
     if not (pages.STATIC / "manifest.json").exists():
         environment = os.environ | {"PYTHON": sys.executable}
         subprocess.run([ROOT / "frontend" / "build.sh"], check=True, timeout=300, env=environment)
+
+
+@pytest.fixture(autouse=True)
+def boots_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody learns anything from waiting for a phone to start; tests of the start itself set their own time."""
+    monkeypatch.setattr(hardware, "BOOT_MS", 20)
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ class Served:
             await self.until(lambda: self.station.phone.running and server.started)
             yield self
         finally:
-            self.lab.closing.set()
+            self.lab.close()
             server.should_exit = True
             playing.cancel()
             await asyncio.gather(serving, playing, return_exceptions=True)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from gatehouse.lab import hardware
 from tests.lab.fake import DEVICE, PIN, RELAYS
 from tests.lab.served import Served, served
 
@@ -176,7 +177,8 @@ def test_the_door_that_is_chosen_is_the_one_that_moves(panel: Panel) -> None:
     expect(panel.page.locator(".gh-says")).to_have_text("is unlocked")
 
 
-def test_without_power_the_device_is_dark_and_comes_back(panel: Panel) -> None:
+def test_without_power_the_device_is_dark_and_comes_back(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "BOOT_MS", 1_500)
     panel.hand("Power off")
     panel.shows("off")
     assert panel.page.locator(".gh-screen").inner_text() == ""

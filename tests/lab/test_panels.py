@@ -239,12 +239,13 @@ class TestTabs:
             async with lab.socket(cookie) as lazy, lab.socket(cookie) as tab:
                 await lazy.recv()
                 slowest = 0.0
-                for at in range(200):
+                for at in range(60):
                     began = time.monotonic()
                     await act(tab, act="tamper", on=at % 2 == 0)
                     await state(tab, lambda state, at=at: state["device"]["tamper"] is (at % 2 == 0))
                     slowest = max(slowest, time.monotonic() - began)
                 assert slowest < 1
+                lazy.transport.abort()
 
     async def test_changes_are_pushed_together_and_not_one_by_one(self) -> None:
         async with served() as lab, lab.socket(await lab.cookie()) as tab:

@@ -55,6 +55,12 @@ class Lab:
         """The process ends; sockets must let go."""
         self.portal_ports = portal_ports
 
+    def close(self) -> None:
+        """Let every tab go."""
+        self.closing.set()
+        for station in self.stations.values():
+            station.touch()
+
     @property
     def key(self) -> bytes | None:
         """The key of the portal's tickets, None while there is no configuration."""

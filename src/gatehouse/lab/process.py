@@ -158,7 +158,7 @@ async def serve(
     ]
     stop = asyncio.create_task(stopped.wait())
     await asyncio.wait([stop, players, *serving], return_when=asyncio.FIRST_COMPLETED)
-    lab.closing.set()
+    lab.close()
     for server in servers:
         server.should_exit = True
     stop.cancel()
