@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiomqtt
 
+from gatehouse.gateway.ending import end
 from gatehouse.wire import topics
 from gatehouse.wire.messages import (
     UP_TYPES,
@@ -160,8 +161,7 @@ class Cloud:
     async def link_down(self) -> None:
         """The link process is gone, the broker stays."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
         self._client, self.session = None, None
 
     async def stop(self) -> None:

@@ -21,6 +21,7 @@ from gatehouse.gateway.cable import Cable
 from gatehouse.gateway.clock import Clock, machine_boot
 from gatehouse.gateway.commands import Commands
 from gatehouse.gateway.drivers import DoorState, Driver, InputUse, Outcome
+from gatehouse.gateway.ending import end
 from gatehouse.gateway.evacuation import Evacuation
 from gatehouse.gateway.feed import Feed
 from gatehouse.gateway.health import LOW_DISK, AgentStatus, disk_free, memory_bytes
@@ -115,11 +116,7 @@ class Agent:
 
     async def stop(self) -> None:
         """Leave in order: the cloud is told, everything recorded is on disk. Relays stay as they are."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
+        await end(list(self._tasks), 5.0)
         await self.uplink.settle()
         await self.recorder.close()
 

@@ -24,6 +24,7 @@ import aiomqtt
 from gatehouse.gateway import https
 from gatehouse.gateway.cable import Cable, CableCut
 from gatehouse.gateway.clock import Clock
+from gatehouse.gateway.ending import end
 from gatehouse.gateway.feed import Feed, NewerSchema, PullBroken
 from gatehouse.gateway.identity import Identity
 from gatehouse.gateway.recorder import Recorder
@@ -228,9 +229,7 @@ class Uplink:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
             self._feed.give_up_pull()
 
     async def _watch_cable(self) -> None:
@@ -414,6 +413,9 @@ class Uplink:
         await self._send(topics.HELLO, hello)
 
     async def _say_status(self, session: str) -> None:
+        # What the devices hold is told with it again: nothing acknowledges `Applied`, and the link may have
+        # died over the last one.
+        self._feed.moved.ring()
         await self._send(topics.STATUS, await self._site.health(session, self._question()))
 
     async def _send_events(self) -> None:

@@ -28,6 +28,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from gatehouse.gateway.drivers import DeviceUnreachable, Door, DoorState, InputUse
+from gatehouse.gateway.ending import end
 from gatehouse.wire.messages import DeviceHealth, Method
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class _Line:
                 if worker.done():
                     worker.result()
         finally:
-            worker.cancel()
+            await end([worker])
 
     async def _work(self, queue: asyncio.Queue[_Up], door: Door) -> None:
         """What happened at the device, in its order."""
