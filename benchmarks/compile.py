@@ -129,7 +129,7 @@ def migrated(superuser: str, folder: Path) -> None:
 def run(connection: psycopg.Connection[Any], statements: str, **values: Any) -> None:
     """Statements one after another, each with the same values."""
     for statement in filter(str.strip, statements.split(";\n")):
-        connection.execute(statement, values)  # type: ignore[arg-type]  # written here
+        connection.execute(statement, values)
 
 
 ROOT_ROWS = """
@@ -278,7 +278,7 @@ def peer_of(superuser: str, folder: Path) -> duckdb.DuckDBPyConnection:
     with psycopg.connect(superuser, dbname="bench") as connection:
         for name, select in TABLES.items():
             path = folder / f"{name}.csv"
-            with path.open("wb") as file, connection.cursor().copy(f"COPY ({select}) TO STDOUT (FORMAT csv)") as copy:  # type: ignore[arg-type]  # written here
+            with path.open("wb") as file, connection.cursor().copy(f"COPY ({select}) TO STDOUT (FORMAT csv)") as copy:
                 for block in copy:
                     file.write(block)
             made.execute(f"CREATE TABLE {name} ({LAYOUT[name]})")
