@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
 from gatehouse.cloud.access.models import (
@@ -94,7 +95,7 @@ def set_windows(*, actor: Actor, access_group: AccessGroup, windows: Sequence[di
         Window.objects.bulk_create(
             Window(site_id=access_group.site_id, access_group=access_group, **window) for window in windows
         )
-    touch(access_group.site_id, "access_group", access_group.id)
+    _changed(access_group)
     record(
         actor=actor,
         verb="access_group.windows",
@@ -118,7 +119,7 @@ def set_relays(*, actor: Actor, access_group: AccessGroup, relays: Iterable[Rela
         AccessGroupRelay.objects.bulk_create(
             AccessGroupRelay(site_id=access_group.site_id, access_group=access_group, relay=relay) for relay in relays
         )
-    touch(access_group.site_id, "access_group", access_group.id)
+    _changed(access_group)
     record(
         actor=actor,
         verb="access_group.relays",
@@ -128,6 +129,11 @@ def set_relays(*, actor: Actor, access_group: AccessGroup, relays: Iterable[Rela
         id=access_group.id,
         label=access_group.name,
     )
+
+
+def _changed(group: AccessGroup) -> None:
+    AccessGroup.objects.filter(site_id=group.site_id, pk=group.pk).update(row_version=F("row_version") + 1)
+    touch(group.site_id, "access_group", group.id)
 
 
 def _manual(group: AccessGroup) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
 from gatehouse.cloud.authz.actor import Actor
@@ -223,7 +224,7 @@ def set_valid_time(
         message = _("The end lies before the start.")
         raise Invalid("person.valid_time", message, fields={"valid_until": message})
     Holder.objects.filter(site_id=holder.site_id, pk=holder.pk).update(
-        valid_from_local=valid_from, valid_until_local=valid_until
+        valid_from_local=valid_from, valid_until_local=valid_until, row_version=F("row_version") + 1
     )
     holder.valid_from_local, holder.valid_until_local = valid_from, valid_until
     touch(holder.site_id, "holder", holder.id)
