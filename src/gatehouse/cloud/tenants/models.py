@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -253,3 +254,71 @@ class DialNumber(models.Model):
 
     def __str__(self) -> str:
         return self.value
+
+
+class ApiToken(models.Model):
+    """A key that a user made for programs: never more than its maker may do. Only its digest is kept."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey("accounts.User", models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = ArrayField(models.CharField(max_length=32), default=list)
+    """Names of permissions (`authz.permissions.P`)."""
+    made_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiTokenSite(models.Model):
+    """A token reaches a site."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    site = models.ForeignKey(Site, models.CASCADE)
+    token = models.ForeignKey(ApiToken, models.CASCADE, related_name="reach")
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["token", "site"], name="api_token_site")]
+
+    def __str__(self) -> str:
+        return f"{self.token_id} > {self.site_id}"
+
+
+class ApiAnswer(models.Model):
+    """The first answer to a writing call with an `Idempotency-Key`, given again for 24 hours. Sealed: it may hold a code."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    site = models.ForeignKey(Site, models.CASCADE)
+    token = models.ForeignKey(ApiToken, models.CASCADE)
+    key = models.CharField(max_length=200)
+    request_digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    body = models.BinaryField(null=True)
+    headers = models.JSONField(default=dict)
+    made_at = models.DateTimeField()
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["site", "token", "key"], name="api_answer_once")]
+        indexes = [models.Index(fields=["site", "made_at"], name="api_answer_age")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.status}"
+
+
+class ApiCount(models.Model):
+    """Calls of one token or address in one minute; shared by all web processes, lost in a crash without harm."""
+
+    key = models.CharField(primary_key=True, max_length=64)
+    minute = models.BigIntegerField()
+    calls = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.calls}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -73,6 +74,52 @@ def actor_at_site(user: User, site: UUID, *, via: Via, request_id: str = "") -> 
         delegation=Delegation.REDIRECT if redirected else "",
         request_id=request_id,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LiveToken:
+    """A token that was presented and is good at this moment."""
+
+    id: UUID
+    user: UUID
+    name: str
+    scopes: frozenset[str]
+    sites: frozenset[UUID]
+    last_used_at: datetime | None
+
+
+def live_token(digest: str, now: datetime) -> LiveToken | None:
+    """The token of this digest, read before any site is entered; None when unknown, revoked, expired or its maker disabled."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT token_id, user_id, name, scopes, sites, last_used_at FROM gatehouse_token_sign_in(%s, %s)",
+            [digest, now],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    id_, user, name, scopes, sites, used = row
+    return LiveToken(id_, user, name, frozenset(scopes), frozenset(sites), used)
+
+
+def actor_of_token(token: LiveToken, site: UUID, *, request_id: str = "") -> Actor:
+    """The token's maker at a site, with what he may do there now, as far as the token's scopes go.
+
+    Raises NotFound for a site that the token was not made for, or that its maker does not reach any more.
+    """
+    if site not in token.sites:
+        raise NotFound("not_found", _("This does not exist, or not any more."))
+    maker = actor_at_site(User.objects.get(pk=token.user), site, via="api", request_id=request_id)
+    rights = frozenset(right for right in maker.permissions if right.value in token.scopes)
+    return replace(maker, label=f"{maker.label} ({token.name})", permissions=rights)
+
+
+def sites_of_token(token: LiveToken, *, request_id: str = "") -> Actor:
+    """The token's maker before a site is chosen: sees those of the token's sites that he reaches with the right to."""
+    mine = {standing.site for standing in standings(token.user)} & token.sites if "site.view" in token.scopes else set()
+    everywhere = actor_everywhere(User.objects.get(pk=token.user), via="api", request_id=request_id)
+    rights = frozenset(right for right in everywhere.permissions if right.value in token.scopes)
+    return replace(everywhere, permissions=rights, sites=frozenset(site for site in mine if site))
 
 
 def actor_everywhere(user: User, *, via: Via, request_id: str = "") -> Actor:
