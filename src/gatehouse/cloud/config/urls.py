@@ -9,6 +9,7 @@ from gatehouse.cloud.config import health
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live, name="health_live"),
     path("health/ready", health.ready, name="health_ready"),
+    path("api/v1/", include("gatehouse.cloud.api.application")),
     path("link/v1/", include("gatehouse.cloud.link.urls")),
     path("", include("gatehouse.cloud.portal.urls")),
 ]
