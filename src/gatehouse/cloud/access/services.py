@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -22,7 +23,7 @@ from gatehouse.cloud.authz.actor import Actor
 from gatehouse.cloud.authz.permissions import P
 from gatehouse.cloud.changes.services import touch
 from gatehouse.cloud.devices.models import Relay
-from gatehouse.cloud.journal.services import record
+from gatehouse.cloud.journal.services import record, record_each
 from gatehouse.cloud.kit.errors import Conflict, Invalid
 from gatehouse.cloud.people.models import Holder
 from gatehouse.cloud.premises.models import Company, PeopleGroup
@@ -174,6 +175,24 @@ def give_to_holder(*, actor: Actor, access_group: AccessGroup, holder: Holder, n
     )
     if made:
         _linked(actor, access_group, "holder", holder, "access_group.given", now)
+
+
+def give_to_holders(
+    *, actor: Actor, site: UUID, links: Iterable[tuple[AccessGroup, Holder]], now: datetime, **data: Any
+) -> None:
+    """Give access groups to holders of one site, in a few statements. What a holder has already stays as it is."""
+    actor.require(P.ACCESS_EDIT)
+    pairs = {(group.id, holder.id): (group, holder) for group, holder in links}
+    for group in {group.id: group for group, _holder in pairs.values()}.values():
+        actor.require(P.ACCESS_EDIT, group)
+    AccessGroupHolder.objects.bulk_create(
+        (AccessGroupHolder(site_id=site, access_group=group, holder=holder) for group, holder in pairs.values()),
+        batch_size=2000,
+        ignore_conflicts=True,
+    )
+    touch(site, "holder", {holder.id for _group, holder in pairs.values()})
+    things = [(group.id, group.name) for group, _holder in pairs.values()]
+    record_each(actor=actor, verb="access_group.given", now=now, site=site, kind="access_group", things=things, **data)
 
 
 def take_from_holder(*, actor: Actor, access_group: AccessGroup, holder: Holder, now: datetime) -> None:

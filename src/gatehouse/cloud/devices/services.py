@@ -6,10 +6,11 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +19,7 @@ from gatehouse.cloud.authz.actor import Actor
 from gatehouse.cloud.authz.permissions import P
 from gatehouse.cloud.changes.services import touch
 from gatehouse.cloud.devices.models import Binding, Command, Device, Gateway, Hardware, Relay
-from gatehouse.cloud.journal.services import record
+from gatehouse.cloud.journal.services import record, record_each
 from gatehouse.cloud.kit.errors import Conflict, Invalid, NotFound, Unavailable
 from gatehouse.cloud.kit.ids import new_id
 from gatehouse.cloud.tenants.models import Organisation, Site
@@ -70,30 +71,136 @@ def register_hardware(
     model: str = "",
     now: datetime,
 ) -> Hardware:
-    """Enter a MAC into the books: registered, perhaps allotted, perhaps in a site's library already.
+    """Enter one MAC into the books; see `register_all`."""
+    (made,) = register_all(
+        actor=actor, macs=[mac], distributor=distributor, installer=installer, site=site, model=model, now=now
+    )
+    return made
 
-    Raises Conflict, neutrally, when the MAC is known to anybody.
+
+def register_all(
+    *,
+    actor: Actor,
+    macs: Sequence[str],
+    distributor: Organisation,
+    installer: Organisation | None = None,
+    site: Site | None = None,
+    model: str = "",
+    now: datetime,
+    **data: Any,
+) -> list[Hardware]:
+    """Enter MACs into the books: registered, perhaps allotted, perhaps in a site's library already. All or none.
+
+    Somebody who may add devices at the site may do it, or the distributor himself for his own stock. `data`
+    goes into each journal line. Raises Conflict, neutrally, when a MAC is known to anybody.
     """
-    actor.require(P.DEVICE_ADD, site)
-    clean = normalise_mac(mac)
+    if site is None and actor.organisation == distributor.id:
+        actor.require(P.ORGANISATION_EDIT)
+    else:
+        actor.require(P.DEVICE_ADD, site)
+    rows = [
+        Hardware(mac=normalise_mac(mac), distributor=distributor, installer=installer, site=site, model=model)
+        for mac in macs
+    ]
     try:
         with transaction.atomic():
-            made = Hardware.objects.create(
-                mac=clean, distributor=distributor, installer=installer, site=site, model=model
-            )
+            made = Hardware.objects.bulk_create(rows, batch_size=2000)
     except IntegrityError as error:
         raise Conflict("mac.taken", _("This MAC cannot be registered here."), field="mac") from error
-    record(
+    record_each(
         actor=actor,
         verb="hardware.registered",
         now=now,
         site=site.id if site else None,
         organisation=distributor.id,
         kind="hardware",
-        id=made.id,
-        label=clean,
+        things=[(row.id, row.mac) for row in made],
+        **data,
     )
     return made
+
+
+def taken_macs(macs: Collection[str]) -> set[str]:
+    """Which of these MACs (normalised) somebody's books hold already, whoever's: what `register_all` would refuse.
+
+    The wall hides the rows of other sites, so the unique index is asked instead, and nothing is left behind.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        point = transaction.savepoint()
+        cursor.execute(
+            "INSERT INTO devices_hardware (id, mac, model, note, registered_at) "
+            "SELECT gen_random_uuid(), mac, '', '', now() FROM unnest(%s::text[]) mac "
+            "ON CONFLICT (mac) DO NOTHING RETURNING mac",
+            [list(macs)],
+        )
+        free = {mac for (mac,) in cursor.fetchall()}
+        transaction.savepoint_rollback(point)
+    return set(macs) - free
+
+
+def library_candidates(*, site: Site, macs: Collection[str]) -> dict[str, Hardware]:
+    """Hardware that may enter this site's MAC library: allotted to the site's installer, in no library, not blocked."""
+    found = Hardware.objects.filter(mac__in=macs, site=None, installer_id=site.organisation_id, blocked_at=None)
+    return {hardware.mac: hardware for hardware in found}
+
+
+def put_into_library(*, actor: Actor, site: Site, macs: Collection[str], now: datetime, **data: Any) -> list[Hardware]:
+    """Put hardware into a site's MAC library. All or none; `data` goes into each journal line.
+
+    Raises NotFound, without saying why, when a MAC is not the installer's to put here.
+    """
+    actor.require(P.DEVICE_ADD, site)
+    wanted = {normalise_mac(mac) for mac in macs}
+    with transaction.atomic():
+        free = Hardware.objects.filter(mac__in=wanted, site=None, installer_id=site.organisation_id, blocked_at=None)
+        found = list(free.select_for_update().order_by("mac"))
+        if {hardware.mac for hardware in found} != wanted:
+            raise NotFound("mac.not_allotted", _("This MAC cannot be added here."), field="mac")
+        Hardware.objects.filter(pk__in=[hardware.pk for hardware in found]).update(site=site)
+    things = [(hardware.id, hardware.mac) for hardware in found]
+    record_each(actor=actor, verb="hardware.in_library", now=now, site=site.id, kind="hardware", things=things, **data)
+    return found
+
+
+def take_from_library(*, actor: Actor, site: Site, hardware: Collection[UUID], now: datetime, **data: Any) -> None:
+    """Take hardware out of a site's MAC library; the installer keeps it. Raises Conflict when some fills a device."""
+    actor.require(P.DEVICE_ADD, site)
+    there = list(Hardware.objects.select_for_update().filter(site=site, pk__in=hardware).order_by("mac"))
+    if Binding.objects.filter(
+        site=site, hardware_id__in=[box.pk for box in there], during__endswith__isnull=True
+    ).exists():
+        raise Conflict("mac.bound", _("This MAC fills a device."), field="mac")
+    Hardware.objects.filter(site=site, pk__in=[box.pk for box in there]).update(site=None)
+    things = [(box.id, box.mac) for box in there]
+    record_each(
+        actor=actor, verb="hardware.out_of_library", now=now, site=site.id, kind="hardware", things=things, **data
+    )
+
+
+def unregister(
+    *, actor: Actor, distributor: Organisation, hardware: Collection[UUID], now: datetime, **data: Any
+) -> None:
+    """Strike hardware from the books. Raises Conflict when some is allotted or in a site's library."""
+    if actor.organisation == distributor.id:
+        actor.require(P.ORGANISATION_EDIT)
+    else:
+        actor.require(P.DEVICE_ADD)
+    there = list(
+        Hardware.objects.select_for_update().filter(distributor=distributor, installer=None, site=None, pk__in=hardware)
+    )
+    if len(there) != len(set(hardware)):
+        raise Conflict("mac.in_use", _("Some of this hardware was given on meanwhile."))
+    Hardware.objects.filter(pk__in=hardware, installer=None, site=None).delete()
+    things = [(box.id, box.mac) for box in there]
+    record_each(
+        actor=actor,
+        verb="hardware.unregistered",
+        now=now,
+        organisation=distributor.id,
+        kind="hardware",
+        things=things,
+        **data,
+    )
 
 
 def add_gateway(*, actor: Actor, site: Site, name: str, native: bool = False, now: datetime) -> Gateway:

@@ -6,7 +6,10 @@ withdrawn one is quarantined until every door has confirmed; the feed frees it (
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -16,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from gatehouse.cloud.authz.actor import Actor
 from gatehouse.cloud.authz.permissions import P
 from gatehouse.cloud.changes.services import touch
-from gatehouse.cloud.journal.services import record
+from gatehouse.cloud.journal.services import record, record_each
 from gatehouse.cloud.kit import seal
 from gatehouse.cloud.kit.errors import Conflict, Invalid
 from gatehouse.cloud.kit.ids import new_id
@@ -26,6 +29,8 @@ from gatehouse.rules import credentials as rules
 from gatehouse.rules import reasons
 
 _TABLE = "people_credential"
+BATCH = 2000
+"""Rows of one INSERT when many people are added at once."""
 
 _SAID = {
     reasons.PIN_FORMAT: _("A PIN has digits only."),
@@ -45,6 +50,106 @@ def _name_faults(**names: str) -> dict[str, object]:
     return faults
 
 
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """Personnel to be added. Valid times are local to the site, half-open; `cards` as `rules.credentials` reads them."""
+
+    company: Company
+    people_group: PeopleGroup
+    first_name: str
+    last_name: str
+    staff_no: str = ""
+    email: str = ""
+    mobile: str = ""
+    intercom: bool = False
+    call_type: int | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    pin: str = ""
+    cards: tuple[str, ...] = ()
+
+
+def _check(row: NewPerson) -> None:
+    faults = _name_faults(first_name=row.first_name, last_name=row.last_name)
+    if row.valid_from and row.valid_until and row.valid_until <= row.valid_from:
+        faults["valid_until"] = _("The end lies before the start.")
+    if row.people_group.company_id != row.company.pk:
+        faults["people_group"] = _("Choose a group of this company.")
+    if faults:
+        raise Invalid("person.invalid", _("Some fields need another look."), fields=faults)  # type: ignore[arg-type]  # lazy texts
+
+
+def add_people(
+    *, actor: Actor, rows: Sequence[NewPerson], source: str = "portal", now: datetime, **data: Any
+) -> list[Person]:
+    """Add personnel, all of one site, with their PINs and cards: all of them or none, in a few statements.
+
+    `data` goes into each journal line. Raises Invalid for blank or over-long names, an end before the start,
+    a group of another company, no PIN or no card; Conflict when a number, an e-mail or a code is taken here.
+    """
+    for company in {row.company.pk: row.company for row in rows}.values():
+        actor.require(P.PERSON_EDIT, company)
+    if any(row.pin or row.cards for row in rows):
+        actor.require(P.CREDENTIAL_EDIT)
+    if not rows:
+        return []
+    (site,) = {row.company.site_id for row in rows}
+    people, codes = [], []
+    for row in rows:
+        _check(row)
+        first, last = row.first_name.strip(), row.last_name.strip()
+        id_ = new_id()
+        holder = Holder(
+            id=id_,
+            seal_key=seal.new_key(table="people_holder", site=site, row=id_),
+            site_id=site,
+            kind=Holder.Kind.PERSON,
+            party_id=row.company.pk,
+            label=f"{first} {last}",
+            valid_from_local=row.valid_from,
+            valid_until_local=row.valid_until,
+        )
+        people.append(
+            Person(
+                holder=holder,
+                site_id=site,
+                role=Person.Standing.PERSONNEL,
+                company=row.company,
+                people_group=row.people_group,
+                first_name=first,
+                last_name=last,
+                staff_no=row.staff_no.strip(),
+                email=row.email.strip(),
+                mobile=row.mobile.strip(),
+                intercom=row.intercom,
+                call_type=row.call_type,
+            )
+        )
+        if row.pin:
+            codes.append(_Code(holder, "pin", _parsed("pin", row.pin)))
+        codes += [_Code(holder, "card", _parsed("card", card)) for card in row.cards]
+    holders = [person.holder for person in people]
+    try:
+        with transaction.atomic():
+            Holder.objects.bulk_create(holders, batch_size=BATCH)
+            Person.objects.bulk_create(people, batch_size=BATCH)
+    except IntegrityError as error:
+        field = "email" if "person_email" in str(error) else "staff_no"
+        raise Conflict("person.taken", _("Another person of this site has this."), field=field) from error
+    touch(site, "holder", [holder.id for holder in holders])
+    record_each(
+        actor=actor,
+        verb="person.added",
+        now=now,
+        site=site,
+        kind="person",
+        things=[(holder.id, holder.label) for holder in holders],
+        **data,
+    )
+    _add_codes(actor=actor, site=site, codes=codes, source=source, now=now, **data)
+    return people
+
+
 def add_person(
     *,
     actor: Actor,
@@ -58,87 +163,90 @@ def add_person(
     valid_until: datetime | None = None,
     now: datetime,
 ) -> Person:
-    """Add personnel to a group of a company. `valid_from` and `valid_until` are local to the site, half-open.
-
-    Raises Invalid for blank or over-long names, an end before the start, or a group of another company;
-    Conflict when the number or e-mail is taken at this site.
-    """
-    actor.require(P.PERSON_EDIT, company)
-    faults = _name_faults(first_name=first_name, last_name=last_name)
-    if valid_from and valid_until and valid_until <= valid_from:
-        faults["valid_until"] = _("The end lies before the start.")
-    if people_group.company_id != company.pk:
-        faults["people_group"] = _("Choose a group of this company.")
-    if faults:
-        raise Invalid("person.invalid", _("Some fields need another look."), fields=faults)  # type: ignore[arg-type]  # lazy texts
-    first, last = first_name.strip(), last_name.strip()
-    try:
-        with transaction.atomic():
-            id_ = new_id()
-            holder = Holder.objects.create(
-                id=id_,
-                seal_key=seal.new_key(table="people_holder", site=company.site_id, row=id_),
-                site_id=company.site_id,
-                kind=Holder.Kind.PERSON,
-                party_id=company.pk,
-                label=f"{first} {last}",
-                valid_from_local=valid_from,
-                valid_until_local=valid_until,
-            )
-            person = Person.objects.create(
-                holder=holder,
-                site_id=company.site_id,
-                role=Person.Standing.PERSONNEL,
-                company=company,
-                people_group=people_group,
-                first_name=first,
-                last_name=last,
-                staff_no=staff_no.strip(),
-                email=email.strip(),
-            )
-    except IntegrityError as error:
-        field = "email" if "person_email" in str(error) else "staff_no"
-        raise Conflict("person.taken", _("Another person of this site has this."), field=field) from error
-    touch(company.site_id, "holder", holder.id)
-    record(
-        actor=actor, verb="person.added", now=now, site=company.site_id, kind="person", id=holder.id, label=holder.label
+    """Add one person; see `add_people`."""
+    row = NewPerson(
+        company=company,
+        people_group=people_group,
+        first_name=first_name,
+        last_name=last_name,
+        staff_no=staff_no,
+        email=email,
+        valid_from=valid_from,
+        valid_until=valid_until,
     )
+    (person,) = add_people(actor=actor, rows=[row], now=now)
     return person
 
 
-def _new_credential(
-    *, actor: Actor, holder: Holder, kind: str, text: str, scope: UUID, notation: str, source: str, now: datetime
-) -> Credential:
-    digest = rules.lookup(seal.lookup_key(holder.site_id), kind, text)
-    id_ = new_id()
-    try:
-        with transaction.atomic():
-            made = Credential.objects.create(
+def remove_people(*, actor: Actor, site: UUID, holders: Collection[UUID], now: datetime, **data: Any) -> None:
+    """Remove personnel. Their codes stay in quarantine, without a holder, until every door has confirmed.
+
+    Their key goes with them, so what logs sealed with it (their names) is not read again.
+    """
+    actor.require(P.PERSON_EDIT)
+    actor.require(P.CREDENTIAL_EDIT)
+    there = list(Holder.objects.visible_to(actor).filter(site_id=site, pk__in=holders, kind=Holder.Kind.PERSON))
+    ids = [holder.id for holder in there]
+    codes = Credential.objects.filter(site_id=site, holder_id__in=ids)
+    codes.filter(state=Credential.State.LIVE).update(state=Credential.State.QUARANTINED, withdrawn_at=now)
+    codes.update(holder=None)
+    Person.objects.filter(site_id=site, holder_id__in=ids).delete()
+    Holder.objects.filter(site_id=site, pk__in=ids).delete()
+    touch(site, "holder", ids)
+    things = [(holder.id, holder.label) for holder in there]
+    record_each(actor=actor, verb="person.removed", now=now, site=site, kind="person", things=things, **data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    holder: Holder
+    kind: str
+    text: str
+
+
+def _add_codes(
+    *, actor: Actor, site: UUID, codes: Sequence[_Code], source: str, now: datetime, **data: Any
+) -> list[Credential]:
+    if not codes:
+        return []
+    key = seal.lookup_key(site)
+    made = []
+    for code in codes:
+        id_ = new_id()
+        made.append(
+            Credential(
                 id=id_,
-                site_id=holder.site_id,
-                holder=holder,
-                kind=kind,
-                scope=scope,
-                digest=digest,
-                secret=seal.seal(text, table=_TABLE, site=holder.site_id, row=id_, field="secret"),
-                notation=notation,
+                site_id=site,
+                holder=code.holder,
+                kind=code.kind,
+                scope=site,
+                digest=rules.lookup(key, code.kind, code.text),
+                secret=seal.seal(code.text, table=_TABLE, site=site, row=id_, field="secret"),
+                notation="hex" if code.kind == "card" else "",
                 source=source,
                 made_at=now,
             )
+        )
+    try:
+        with transaction.atomic():
+            Credential.objects.bulk_create(made, batch_size=BATCH)
     except IntegrityError as error:
         # Neither who has it nor whether it is only quarantined is said: a code is a secret.
-        raise Conflict("credential.taken", _("This code is in use here. Choose another one."), field=kind) from error
-    touch(holder.site_id, "holder", holder.id)
-    record(
-        actor=actor,
-        verb="credential.added",
-        now=now,
-        site=holder.site_id,
-        kind="person",
-        id=holder.id,
-        label=holder.label,
-        credential=kind,
-    )
+        raise Conflict(
+            "credential.taken", _("This code is in use here. Choose another one."), field=codes[0].kind
+        ) from error
+    for kind in ("pin", "card"):
+        things = [(code.holder.id, code.holder.label) for code in codes if code.kind == kind]
+        record_each(
+            actor=actor,
+            verb="credential.added",
+            now=now,
+            site=site,
+            kind="person",
+            things=things,
+            credential=kind,
+            **data,
+        )
     return made
 
 
@@ -167,24 +275,20 @@ def set_pin(*, actor: Actor, holder: Holder, pin: str, source: str = "portal", n
     with transaction.atomic():
         for credential in old:
             withdraw_credential(actor=actor, credential=credential, now=now)
-        return _new_credential(
-            actor=actor, holder=holder, kind="pin", text=text, scope=holder.site_id, notation="", source=source, now=now
+        (made,) = _add_codes(
+            actor=actor, site=holder.site_id, codes=[_Code(holder, "pin", text)], source=source, now=now
         )
+        touch(holder.site_id, "holder", holder.id)
+        return made
 
 
 def add_card(*, actor: Actor, holder: Holder, card: str, source: str = "portal", now: datetime) -> Credential:
     """Give a holder a card, beside those he has. Raises Invalid for no card number, Conflict when it is in use here."""
     actor.require(P.CREDENTIAL_EDIT, holder)
-    return _new_credential(
-        actor=actor,
-        holder=holder,
-        kind="card",
-        text=_parsed("card", card),
-        scope=holder.site_id,
-        notation="hex",
-        source=source,
-        now=now,
-    )
+    codes = [_Code(holder, "card", _parsed("card", card))]
+    (made,) = _add_codes(actor=actor, site=holder.site_id, codes=codes, source=source, now=now)
+    touch(holder.site_id, "holder", holder.id)
+    return made
 
 
 def withdraw_credential(*, actor: Actor, credential: Credential, now: datetime) -> None:
