@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from django.db import transaction
 
 from gatehouse.cloud.accounts.services import disable_user
 from gatehouse.cloud.authz.actor import enter, system_actor
+from gatehouse.cloud.config import console
 from gatehouse.cloud.kit import clock
 from gatehouse.cloud.kit.errors import Denied, Invalid, NotFound
 from gatehouse.cloud.tenants.models import ApiToken, Membership, Organisation
@@ -127,3 +129,20 @@ def test_only_its_maker_ends_a_token(committed_cast: Cast, alice: Program) -> No
         actor = actor_everywhere(committed_cast.bob, via="portal")
         revoke_token(actor=actor, token=ApiToken.objects.get(), now=clock.now())
     assert alice.at("GET", "").status_code == 200
+
+
+def test_the_machines_owner_makes_and_ends_a_token_for_an_account(committed_cast: Cast) -> None:
+    def shell(act: str, **more: object) -> str:
+        (line,) = console.act(argparse.Namespace(act=act, login="alice", name="Payroll", **more))
+        return line
+
+    token = shell("token", scope=["person.view"]).removeprefix("alice: token ").partition(" ")[0]
+    payroll = Program(token, committed_cast.here.site.id)
+    assert payroll.at("GET", "/people").status_code == 200
+    assert payroll.at("GET", "/journal").status_code == 403
+    with pytest.raises(console.Refused):
+        shell("token", scope=["gateway.edit"])
+    assert shell("revoke") == "alice: 1 revoked"
+    assert payroll.at("GET", "/people").status_code == 401
+    everything = shell("token", scope=None).removeprefix("alice: token ").partition(" ")[0]
+    assert Program(everything, committed_cast.here.site.id).at("GET", "/journal").status_code == 200

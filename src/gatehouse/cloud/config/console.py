@@ -14,8 +14,9 @@ from gatehouse.cloud.authz.actor import Actor, enter, system_actor
 from gatehouse.cloud.authz.permissions import Role
 from gatehouse.cloud.kit.clock import now
 from gatehouse.cloud.kit.errors import DomainError
-from gatehouse.cloud.tenants.models import Organisation
-from gatehouse.cloud.tenants.services import add_member, create_organisation
+from gatehouse.cloud.tenants.models import ApiToken, Organisation
+from gatehouse.cloud.tenants.queries import actor_at_site, actor_everywhere
+from gatehouse.cloud.tenants.services import SCOPES, add_member, create_organisation, create_token, revoke_token
 
 
 class Refused(Exception):
@@ -71,6 +72,25 @@ def _change(act: str, login: str) -> str:
     return ""
 
 
+@transaction.atomic
+def _token(login: str, name: str, scopes: list[str] | None) -> str:
+    """For all sites of the account, made as the account itself."""
+    user = _found(login)
+    actor = actor_everywhere(user, via="console")
+    rights = {right for site in actor.sites for right in actor_at_site(user, site, via="console").permissions}
+    wanted = scopes or [right.value for right in rights & SCOPES]
+    return create_token(actor=actor, user=user, name=name, sites=actor.sites, scopes=wanted, now=now()).token
+
+
+@transaction.atomic
+def _revoke(login: str, name: str) -> int:
+    user = _found(login)
+    found = list(ApiToken.objects.filter(user=user, name=name, revoked_at=None))
+    for token in found:
+        revoke_token(actor=actor_everywhere(user, via="console"), token=token, now=now())
+    return len(found)
+
+
 def act(chosen: argparse.Namespace) -> Iterator[str]:
     """Do one command; yields the lines to print. Raises Refused with the reason."""
     try:
@@ -79,6 +99,10 @@ def act(chosen: argparse.Namespace) -> Iterator[str]:
                 yield f"{user.realm:<6} {user.login:<24} {user.name:<32} {'disabled' if user.disabled_at else 'active'}"
         elif chosen.act == "create":
             yield f"{chosen.login}: first password {_create(chosen)} (to be changed at the first sign-in)"
+        elif chosen.act == "token":
+            yield f"{chosen.login}: token {_token(chosen.login, chosen.name, chosen.scope)} (shown this once; good for 90 days)"
+        elif chosen.act == "revoke":
+            yield f"{chosen.login}: {_revoke(chosen.login, chosen.name)} revoked"
         else:
             password = _change(chosen.act, chosen.login)
             yield f"{chosen.login}: new password {password}" if password else f"{chosen.login}: {chosen.act}d"

@@ -225,6 +225,14 @@ def user(argv: list[str]) -> int:
     create.add_argument("--operator", action="store_true", help="give it the operator's console")
     for name in ("disable", "enable", "password"):
         acts.add_parser(name).add_argument("login")
+    token = acts.add_parser("token", help="make a token for the REST API; printed this once")
+    revoke = acts.add_parser("revoke", help="end the tokens of this name")
+    for one in (token, revoke):
+        one.add_argument("login")
+        one.add_argument("--name", required=True)
+    token.add_argument(
+        "--scope", action="append", help="a right such as person.view; all that the account has otherwise"
+    )
     acts.add_parser("list")
     chosen = parser.parse_args(argv)
     _django("app")
