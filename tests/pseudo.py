@@ -28,7 +28,8 @@ _ACCENTS = str.maketrans("aceiounsyACEINOSUY", "àçéîöüñšýÀÇÉÎÑÖŠ
 def stretched(text: str) -> str:
     """The text with accents and a tail of about 40 %; places to fill in stay as they are."""
     parts = [part if _PLACE.fullmatch(part) else part.translate(_ACCENTS) for part in _PLACE.split(text)]
-    tail = "~" * max(1, round(len(_PLACE.sub("", text)) * 0.4))
+    more = max(1, round(len(_PLACE.sub("", text)) * 0.4))
+    tail = " ".join("~" * min(7, more - start) for start in range(0, more, 7))
     return f"{BEGIN}{''.join(parts)}{tail}{END}"
 
 

@@ -143,6 +143,7 @@ function heard({ name, data }: Heard): void {
 
 let lostTimer = 0;
 let lost = false;
+let first = true;
 
 function line(state: "up" | "lost", ended: boolean): void {
   clearTimeout(lostTimer);
@@ -150,11 +151,10 @@ function line(state: "up" | "lost", ended: boolean): void {
   if (state === "up") {
     document.documentElement.dataset["ghLine"] = "up";
     if (bar) bar.hidden = true;
-    if (lost) {
-      announce(word("live.back"));
-      changed(null); // What happened meanwhile is asked once, for everything that is live here.
-    }
-    lost = false;
+    if (lost) announce(word("live.back"));
+    // What happened meanwhile is asked once, for everything that is live here; at first, what happened while the page was loading.
+    if (lost || first) changed(null);
+    lost = first = false;
     return;
   }
   // A short break (a restart, a switch of networks) is not worth a word.

@@ -17,12 +17,13 @@ from gatehouse.cloud.accounts.models import Realm, Throttle, User
 from gatehouse.cloud.accounts.services import create_user
 from gatehouse.cloud.authz.actor import enter, system_actor
 from gatehouse.cloud.authz.permissions import Role
+from gatehouse.cloud.config.chores import clear_old_sign_ins
 from gatehouse.cloud.journal.models import Entry
 from gatehouse.cloud.kit import clock
 from gatehouse.cloud.tenants.models import Site
 from gatehouse.cloud.tenants.services import add_member, create_site
 from tests.cast import NOW, PASSWORD, Cast
-from tests.portal.conftest import HTMX
+from tests.portal.conftest import HTMX, as_system
 
 Browser = Callable[..., Client]
 ELSEWHERE: dict[str, Any] = {"REMOTE_ADDR": "198.51.100.23"}
@@ -318,6 +319,22 @@ class TestStaying:
         assert client.session["seen"] == seen
         client.get(address)
         assert client.session["seen"] == seen + 20 * 60
+
+    def test_the_worker_clears_what_has_ended(
+        self, committed_cast: Cast, browser: Browser, at: Callable[[datetime], None]
+    ) -> None:
+        client = browser(committed_cast.alice)
+        at(clock.now())
+        attempt(browser(), password="wrong")
+        Session.objects.update(expire_date=clock.now() - timedelta(seconds=1))
+        lasting = browser(committed_cast.bob)
+        Throttle.objects.create(key="account:old", updated_at=clock.now() - timedelta(days=2))
+        with as_system():
+            clear_old_sign_ins()
+        assert client.get("/").status_code == 302
+        assert [row.pk for row in Session.objects.all()] == [lasting.session.session_key]
+        assert not Throttle.objects.filter(key="account:old").exists()
+        assert Throttle.objects.filter(key__startswith="account:").exists()
 
 
 class TestGoingOut:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.hashers import make_password
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from gatehouse.cloud.accounts.models import Realm, User, username_of
+from gatehouse.cloud.accounts.models import Realm, Throttle, User, username_of
 from gatehouse.cloud.authz.actor import Actor
 from gatehouse.cloud.authz.permissions import P
 from gatehouse.cloud.journal.services import record
 from gatehouse.cloud.kit.errors import Conflict, Invalid
+
+FORGOTTEN = timedelta(hours=24)
+"""A wrong try this old counts no more."""
 
 
 def create_user(
@@ -60,6 +64,12 @@ def create_user(
         raise Conflict("account.taken", _("This is taken by another account."), field=field) from error
     record(actor=actor, verb="account.created", now=now, kind="account", id=user.id, label=user.name)
     return user
+
+
+def clear_sign_ins(now: datetime) -> None:
+    """Delete sessions that have ended, and counted tries that no longer slow anybody down."""
+    Session.objects.filter(expire_date__lt=now).delete()
+    Throttle.objects.filter(updated_at__lt=now - FORGOTTEN).delete()
 
 
 def choose_language(*, user: User, language: str) -> None:

@@ -24,6 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from gatehouse.cloud.accounts.models import Realm, Throttle, User, username_of
+from gatehouse.cloud.accounts.services import FORGOTTEN
 from gatehouse.cloud.authz.actor import Actor, enter
 from gatehouse.cloud.authz.permissions import Role
 from gatehouse.cloud.journal.services import record
@@ -35,7 +36,6 @@ FREE_ACCOUNT: Final = 3
 FREE_ADDRESS: Final = 20
 """The same for one address, behind which a whole office may sit."""
 LONGEST: Final = timedelta(minutes=15)
-FORGOTTEN: Final = timedelta(hours=24)
 KNOWN_COOKIE: Final = "gatehouse_known"
 KNOWN_LIFE: Final = timedelta(days=180)
 RIGHTS: Final = "gatehouse_rights"

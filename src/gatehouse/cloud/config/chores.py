@@ -9,6 +9,9 @@ from collections.abc import Callable
 from django.db import close_old_connections, connection, connections
 from django.db.utils import DatabaseError, InterfaceError
 
+from gatehouse.cloud.accounts.services import clear_sign_ins
+from gatehouse.cloud.kit import clock
+
 log = logging.getLogger(__name__)
 
 MINUTE = 60.0
@@ -22,7 +25,12 @@ def make_partitions() -> None:
             cursor.execute("SELECT gatehouse_make_partitions(%s::regclass, 3)", [table])
 
 
-CHORES: tuple[Callable[[], None], ...] = (make_partitions,)
+def clear_old_sign_ins() -> None:
+    """Sessions that have ended, and tries at the sign-in form that are forgotten."""
+    clear_sign_ins(clock.now())
+
+
+CHORES: tuple[Callable[[], None], ...] = (make_partitions, clear_old_sign_ins)
 
 
 def run(stop: threading.Event) -> None:

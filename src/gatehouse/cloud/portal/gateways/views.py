@@ -44,7 +44,7 @@ def _context(request: Request) -> dict[str, Any]:
 @require_POST
 @screen(P.GATEWAY_EDIT)
 def claim_code(request: Request, gateway: UUID) -> HttpResponse:
-    """Make a claim code and show it this once. Its address keeps nothing: loading the page again makes no second one."""
+    """Make a claim code and show it in the answer itself: it is kept nowhere from which it could be shown again."""
     found = Gateway.objects.get_visible(request.actor, gateway)
     code = services.issue_claim_code(actor=request.actor, gateway=found, now=clock.now())
     found.refresh_from_db()
