@@ -375,6 +375,8 @@ class TestMending:
             "2,Group,'=1+1,There is nothing of this name here.",
             "2,PIN,,This is not written as it must be.",
         ]
+        hebrew = error_report(actor=cast.alice_actor, job=job, language="he").decode("utf-8-sig").splitlines()
+        assert hebrew[0] == "2,קבוצה,'=1+1,אין כאן דבר בשם הזה."
 
 
 class TestApplying:

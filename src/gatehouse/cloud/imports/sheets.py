@@ -6,6 +6,7 @@ import csv
 import io
 
 import xlsxwriter
+from django.utils.translation import override
 
 from gatehouse.cloud.authz.actor import Actor
 from gatehouse.cloud.imports.formats import Column, Format, format_named
@@ -45,7 +46,8 @@ def faulty_rows(*, actor: Actor, job: Job, language: str = "en") -> list[tuple[i
         for fault in row.faults:
             key = fault["column"]
             cell = "" if key in subject.SECRETS else texts.get(key, "")
-            found.append((row.number, columns[key].heading(language), cell, said(fault)))
+            with override(language):
+                found.append((row.number, columns[key].heading(language), cell, said(fault)))
     return found
 
 
