@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.cloud import Broker, Cloud
+from tests.gateway.line import connected
+
+__all__ = ["connected"]
 
 
 @pytest.fixture
