@@ -1,4 +1,4 @@
-"""What the worker does beside compiling: partitions ahead, quarantines released, old sign-in sessions cleared."""
+"""What the worker does beside compiling: partitions ahead, ended sign-ins and imports cleared."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 
-from django.db import close_old_connections, connection, connections
+from django.db import close_old_connections, connection, connections, transaction
 from django.db.utils import DatabaseError, InterfaceError
 
 from gatehouse.cloud.accounts.services import clear_sign_ins
+from gatehouse.cloud.authz.actor import system_actor
+from gatehouse.cloud.imports.services import seal_imports
 from gatehouse.cloud.kit import clock
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,13 @@ def clear_old_sign_ins() -> None:
     clear_sign_ins(clock.now())
 
 
-CHORES: tuple[Callable[[], None], ...] = (make_partitions, clear_old_sign_ins)
+@transaction.atomic
+def seal_old_imports() -> None:
+    """Imports whose undo time is over: their rows, which hold codes and names, go."""
+    seal_imports(actor=system_actor(label="worker"), now=clock.now())
+
+
+CHORES: tuple[Callable[[], None], ...] = (make_partitions, clear_old_sign_ins, seal_old_imports)
 
 
 def run(stop: threading.Event) -> None:
