@@ -325,3 +325,8 @@ def test_a_store_of_a_later_version_is_not_read(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(Damaged, match=r"store\.other_layout"):
         Store(tmp_path)
+
+
+def test_every_commit_waits_for_the_disk(box: Box) -> None:
+    assert box.store.rows("PRAGMA synchronous") == [(2,)], "FULL: what was kept survives a power cut"
+    assert box.store.rows("PRAGMA journal_mode") == [("wal",)]
