@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +21,9 @@ from gatehouse.cloud.changes.services import touch
 from gatehouse.cloud.devices.models import Device, Gateway, Relay
 from gatehouse.cloud.devices.services import revoke_gateway
 from gatehouse.cloud.feed.models import Entry, Interest, SiteFeed, Wanted
+from gatehouse.cloud.feed.queries import in_force as in_force_at
 from gatehouse.cloud.feed.services import Busy, Compiled, compile_site
+from gatehouse.cloud.people.models import Holder
 from gatehouse.cloud.people.services import add_card, set_pin, set_valid_time, withdraw_credential
 from gatehouse.cloud.tenants.models import Site
 from gatehouse.rules import reasons
@@ -269,6 +273,51 @@ def test_an_act_that_touches_early_and_commits_late_is_not_lost(town: Town, comp
     with town.act():
         connection.cursor().execute("SET LOCAL ROLE gatehouse_system")
         assert not Touched.objects.filter(site_id=town.site.pk).exists()
+
+
+def test_each_revision_is_the_state_after_whole_acts(town: Town, compiled: Compile, as_role: AsRole) -> None:
+    """One act changes a device and a person together; no revision has one without the other."""
+    with town.act():
+        device = town.device(town.gateway())
+        holder = town.person(town.people_group(town.company()))
+    begun, stop = datetime(2027, 1, 1), threading.Event()
+    done: list[int] = []
+
+    def acting() -> None:
+        try:
+            while not stop.is_set():
+                done.append(len(done) + 1)
+                with town.act():
+                    Device.objects.filter(pk=device.pk).update(settings={"count": str(done[-1])})
+                    until = begun + timedelta(minutes=done[-1])
+                    Holder.objects.filter(pk=holder.pk).update(valid_until_local=until)
+                    touch(town.site.pk, "holder", holder.pk)
+                    touch(town.site.pk, "device", device.pk)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=acting)
+    thread.start()
+    try:
+        revisions: list[int] = []
+        limit = time.monotonic() + 20
+        while len(revisions) < 60 and time.monotonic() < limit:
+            made = compiled()
+            if made.changed:
+                revisions.append(made.revision)
+    finally:
+        stop.set()
+        thread.join(20)
+    assert len(revisions) == 60
+    counted = set()
+    with town.act():
+        for revision in revisions:
+            settings = (in_force_at(town.site.pk, "device", device.pk, revision) or {})["settings"]
+            until = (in_force_at(town.site.pk, "holder", holder.pk, revision) or {})["valid_until"]
+            minutes = 0 if until is None else int((datetime.fromisoformat(until) - begun).total_seconds() // 60)
+            assert int(settings.get("count", 0)) == minutes
+            counted.add(minutes)
+    assert len(counted) > 30
 
 
 def test_two_compilers_take_turns_or_leave_each_other_alone(town: Town, compiled: Compile, as_role: AsRole) -> None:

@@ -273,6 +273,23 @@ def test_a_door_that_moved_away_and_confirmed_it_does_not_wait_for_what_its_old_
     assert doors.state == "freed"
 
 
+@pytest.mark.req("GH-FEED-04")
+def test_a_door_that_left_before_the_code_existed_does_not_hold_it_up_even_if_it_is_far_behind(doors: Doors) -> None:
+    doors.report(doors.north, 1, doors.first)
+    with doors.town.act():
+        Device.objects.filter(pk=doors.second.pk).update(gateway=doors.south)
+        touch(doors.town.site.pk, "device", doors.second.pk)
+        access.set_relays(actor=doors.town.actor, access_group=doors.group, relays=relays_of(doors.first), now=NOW)
+    doors.compile()
+    with doors.town.act():
+        holder = doors.town.person(doors.people)
+        doors.pin = set_pin(actor=doors.town.actor, holder=holder, pin="0815", now=NOW)
+    doors.compile()
+    doors.report(doors.north, doors.withdraw(), doors.first)
+    assert held(doors, doors.second) is None
+    assert doors.state == "freed"
+
+
 @pytest.mark.req("GH-FEED-E2")
 def test_a_deleted_door_and_a_revoked_gateway_do_not_hold_a_code_up(doors: Doors) -> None:
     doors.all_report(1)

@@ -140,6 +140,22 @@ def test_a_worker_takes_up_what_was_touched_while_none_was_there(town: Town, wor
     until(lambda: revision(town) == 1)
 
 
+def test_when_the_database_ends_every_session_the_worker_comes_back(
+    town: Town, workers: Workers, server: psycopg.Connection[Any]
+) -> None:
+    workers.start()
+    until(lambda: revision(town) == 1)
+    for number in range(3):
+        ended = server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [NAME]
+        ).fetchall()
+        assert ended
+        with town.act():
+            town.gateway()
+        until(lambda: revision(town) == 2 + number)
+    assert "feed.compile_failed" not in workers.log
+
+
 def test_a_note_that_names_no_site_is_nothing_to_it(town: Town, workers: Workers) -> None:
     workers.start()
     until(lambda: revision(town) == 1)
