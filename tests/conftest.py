@@ -37,8 +37,14 @@ pytest_plugins = ["tests.requirements"]
 def pytest_configure() -> None:
     """Load the models before collection: some tests are made for each of them."""
     import django
+    from django.conf import settings
+    from django.contrib.auth import hashers
 
     django.setup()
+    # The cast has four accounts, and a password that is slow to guess is slow to make.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+    hashers.get_hashers.cache_clear()
+    hashers.get_hashers_by_algorithm.cache_clear()
 
 
 def _migrations_digest() -> str:
