@@ -377,6 +377,8 @@ def open_relay(*, actor: Actor, relay: Relay, now: datetime) -> Command:
     Conflict when the relay is switched off or gone.
     """
     actor.require(P.RELAY_OPEN, relay)
+    if actor.party is not None and not relay.company_links.filter(company_id=actor.party).exists():
+        raise NotFound("relay.gone", _("This door does not exist any more."))  # another company's: looks like none
     device = Device.objects.select_related("gateway").get(site_id=relay.site_id, pk=relay.device_id)
     if relay.deleted_at or device.deleted_at:
         raise NotFound("relay.gone", _("This door does not exist any more."))
