@@ -189,7 +189,7 @@ async def test_a_card_is_known_in_every_notation(site: tuple[Agent, Hands]) -> N
         assert (await agent.present(GARAGE, "card", text)).allowed, text
 
 
-@pytest.mark.req("OFF-DVC-E05", "GH-SEC-03")
+@pytest.mark.req("OFF-DVC-E05")
 async def test_guessing_at_a_keypad_becomes_slow_and_cards_and_other_doors_do_not(tmp_path: Path) -> None:
     time = Time()
     async with deciding(tmp_path, Hands(), time.clock()) as agent:

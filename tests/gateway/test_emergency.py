@@ -64,7 +64,6 @@ async def test_a_signed_open_holds_every_door_until_a_signed_close(site: tuple[A
     await eventually(lambda: sorted(map(str, moved(agent, "released"))) == sorted(ALL))
 
 
-@pytest.mark.req("GH-GW-11")
 @pytest.mark.parametrize(
     ("said", "counted"),
     [
@@ -120,7 +119,7 @@ async def test_a_restarted_gateway_resumes_open_and_forgets_no_close(tmp_path: P
         assert not moved(agent, "released")[3:], "nothing ended at this start"
 
 
-@pytest.mark.req("GH-GW-04", "OFF-EMG-04")
+@pytest.mark.req("GH-GW-04")
 async def test_a_fire_input_opens_everything_at_once_without_any_cloud(site: tuple[Agent, Hands]) -> None:
     agent, hands = site
     await agent.input(PHONE, "fire", True)
@@ -284,3 +283,16 @@ async def test_the_passage_log_tells_an_emergency_opening_from_a_right(site: tup
     await agent.present(GARAGE, "pin", "1234")
     (passage,) = [event for event in agent.recorder.spool.batch() if isinstance(event, Passage)]
     assert (passage.reason, passage.holder) == ("emergency.open", uid(40))
+
+
+@pytest.mark.req("OFF-EMG-E05")
+async def test_a_second_alarm_joins_the_first(site: tuple[Agent, Hands]) -> None:
+    agent, hands = site
+    await agent.on_emergency(signed("open", 1))
+    await eventually(lambda: len(moved(agent, "opened")) == len(ALL))
+    told = len(hands.told)
+    await agent.input(GARAGE, "fire", True)
+    await agent.input(PHONE, "fire", True)
+    await asyncio.sleep(0.05)
+    assert len(hands.told) == told, "nothing opens a second time"
+    assert moved(agent, "raised") == [None], "the second input is recorded as an input only"

@@ -263,7 +263,6 @@ async def test_nonsense_from_a_device_is_ignored_and_another_device_is_not_taken
     assert status["devices"][0]["online"] is False
 
 
-@pytest.mark.req("GH-GW-10")
 async def test_the_local_page_shows_the_state_and_no_person_and_no_code(
     program: Program, cloud: Cloud, phone: VirtualPhone
 ) -> None:

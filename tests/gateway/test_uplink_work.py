@@ -43,7 +43,6 @@ class TestFeed:
             await eventually(lambda: in_step(agent, cloud))
             assert (await agent.present(GARAGE, "pin", "7740")).allowed
 
-    @pytest.mark.req("GH-FEED-02")
     async def test_a_device_that_is_off_confirms_when_it_is_back(self, connected: Connect, cloud: Cloud) -> None:
         hands = Hands()
         async with connected(hands) as agent:
