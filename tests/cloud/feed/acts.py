@@ -91,12 +91,24 @@ def _move_person(rng: random.Random, town: Town) -> None:
 
 def _remove_person(rng: random.Random, town: Town) -> None:
     if person := one(rng, town, Person):
-        Credential.objects.filter(holder_id=person.pk, state="live").update(state="quarantined", withdrawn_at=NOW)
-        Credential.objects.filter(holder_id=person.pk).update(holder=None)
         AccessGroupHolder.objects.filter(holder_id=person.pk).delete()
-        Person.objects.filter(pk=person.pk).delete()
-        Holder.objects.filter(pk=person.pk).delete()
-        touch(town.site.pk, "holder", person.pk)
+        people.remove_people(actor=town.actor, site=town.site.pk, holders=[person.pk], now=NOW)
+
+
+def _new_people(rng: random.Random, town: Town) -> None:
+    if group := one(rng, town, PeopleGroup):
+        rows = [
+            people.NewPerson(
+                company=group.company,
+                people_group=group,
+                first_name="Person",
+                last_name=str(next(town.names)),
+                pin=f"{rng.randrange(10**6):06}",
+                cards=(f"{rng.randrange(1, 2**30):08X}",),
+            )
+            for _ in range(3)
+        ]
+        people.add_people(actor=town.actor, rows=rows, now=NOW)
 
 
 def _give(rng: random.Random, town: Town) -> None:
@@ -117,6 +129,12 @@ def _give_holder(rng: random.Random, town: Town) -> None:
     group, to = one(rng, town, AccessGroup), one(rng, town, Holder)
     if group and to:
         access.give_to_holder(actor=town.actor, access_group=group, holder=to, now=NOW)
+
+
+def _give_holders(rng: random.Random, town: Town) -> None:
+    groups, holders = some(rng, town, AccessGroup, 2), some(rng, town, Holder, 3)
+    links = [(group, holder) for group in groups for holder in holders]
+    access.give_to_holders(actor=town.actor, site=town.site.pk, links=links, now=NOW)
 
 
 def _take_holder(rng: random.Random, town: Town) -> None:
@@ -267,9 +285,11 @@ ACTS: dict[Act, int] = {
     _valid_time: 3,
     _move_person: 4,
     _remove_person: 2,
+    _new_people: 2,
     _give: 5,
     _take: 2,
     _give_holder: 3,
+    _give_holders: 1,
     _take_holder: 2,
     _new_group: 2,
     _windows: 3,
