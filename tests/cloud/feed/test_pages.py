@@ -207,7 +207,6 @@ def test_below_the_horizon_there_is_a_reset_and_above_it_none(house: House) -> N
     house.pull(south)
 
 
-@pytest.mark.req("GH-FEED-E3")
 def test_a_restore_makes_everything_anew(house: House) -> None:
     north = house.far(house.north)
     house.pull(north)
@@ -266,7 +265,6 @@ def test_a_delta_carries_what_one_revision_brought_and_continues_the_last_one(ho
         assert delta_for(house.north.pk) is None
 
 
-@pytest.mark.req("GH-FEED-03")
 def test_a_removal_is_carried_to_the_doors_that_lose_it(house: House) -> None:
     sent(house, house.north)
     house.take(house.at_front)

@@ -96,7 +96,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-@pytest.mark.req("GH-FEED-02", "GH-FEED-E3")
+@pytest.mark.req("GH-FEED-02")
 def test_a_real_gateway_on_a_bad_line_holds_in_the_end_what_its_doors_need(
     town: Town, as_role: AsRole, folder: Path
 ) -> None:

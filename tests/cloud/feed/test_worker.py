@@ -168,7 +168,7 @@ def test_a_note_that_names_no_site_is_nothing_to_it(town: Town, workers: Workers
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.req("GH-FEED-02", "GH-FEED-04", "GH-FEED-E1", "GH-FEED-E3")
+@pytest.mark.req("GH-FEED-02", "GH-FEED-04", "GH-FEED-E1")
 def test_nothing_is_lost_while_many_act_and_compilers_die_and_gateways_are_far(
     town: Town, workers: Workers, server: psycopg.Connection[Any], as_role: AsRole
 ) -> None:
