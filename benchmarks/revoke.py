@@ -124,7 +124,7 @@ def broker(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     for name in ("passwords", "acl"):
         (place / name).chmod(0o600)
     (place / "mosquitto.conf").write_text(
-        f"user root\nallow_anonymous false\nlistener {port} 127.0.0.1\nmax_queued_messages 100000\n"
+        f"user root\nallow_anonymous false\nlistener {port} 127.0.0.1\nmax_queued_messages 100000\nset_tcp_nodelay true\n"
         f"max_queued_bytes 0\nmax_inflight_messages 100\nlog_type error\nconnection_messages false\n"
         f"password_file {place / 'passwords'}\nacl_file {place / 'acl'}\n"
     )

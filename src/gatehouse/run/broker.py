@@ -104,6 +104,7 @@ persistence true
 persistence_location {live / "data"}/
 autosave_interval 60
 max_queued_messages 100000
+set_tcp_nodelay true
 max_queued_bytes 0
 max_inflight_messages 100
 message_size_limit 4194304
