@@ -49,7 +49,9 @@ def test_a_claimed_gateway_gets_no_second_code_and_the_others_get_fresh_ones(com
         told = json.loads((home / "run/demo.json").read_text())
         enter(system_actor(UUID(told["site"])))
         gateway = Gateway.objects.get(devices__id=native["id"])
-        claim_gateway(actor=system_actor(gateway.site_id), gateway=gateway, code=native["claim_code"], version="test", now=now())
+        claim_gateway(
+            actor=system_actor(gateway.site_id), gateway=gateway, code=native["claim_code"], version="test", now=now()
+        )
     load()
     again = {device["id"]: device for device in json.loads((home / "lab/config.json").read_text())["devices"]}
     assert "claim_code" not in again[native["id"]]

@@ -86,8 +86,13 @@ def _behind() -> list[str]:
 
 def _ready(role: str) -> list[str]:
     _django(role)
+    from django.conf import settings
     from django.db import OperationalError, connections
 
+    if not settings.HAS_MASTER_KEY:
+        return [
+            f"there is no master key in {settings.MASTER_KEY_FILE}: put the original back; without it no code fits any door."
+        ]
     try:
         return _standing() + _behind()
     except OperationalError as problem:

@@ -23,7 +23,10 @@ def _secret(name: str, file: Path) -> str:
     return file.read_text().strip() if file.exists() else secrets.token_hex(32)
 
 
-MASTER_KEY = _secret("GATEHOUSE_MASTER_KEY", HOME / "master.key")
+MASTER_KEY_FILE = HOME / "master.key"
+HAS_MASTER_KEY = bool(env.text("GATEHOUSE_MASTER_KEY", "")) or MASTER_KEY_FILE.exists()
+"""A process that speaks with doors or people refuses to start without it (`processes`): its codes would fit nowhere."""
+MASTER_KEY = _secret("GATEHOUSE_MASTER_KEY", MASTER_KEY_FILE)
 SECRET_KEY = _secret("GATEHOUSE_SECRET_KEY", HOME / "secrets" / "django")
 
 
