@@ -25,7 +25,11 @@ def site_links(model: type[models.Model]) -> list[tuple[str, str, str]]:
     links = []
     for field in model._meta.concrete_fields:
         parent = field.related_model
-        if not isinstance(field, models.ForeignKey) or getattr(field, "db_constraint", True) or not isinstance(parent, type):
+        if (
+            not isinstance(field, models.ForeignKey)
+            or getattr(field, "db_constraint", True)
+            or not isinstance(parent, type)
+        ):
             continue
         if any(f.name == "site" for f in parent._meta.concrete_fields):
             links.append((str(field.column), parent._meta.db_table, str(parent._meta.pk.column)))
