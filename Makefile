@@ -1,6 +1,6 @@
 # One command each. A bare Debian 12 needs nothing beforehand but make itself (`apt-get install make`);
 # without it, `sh deploy/bootstrap.sh run` does the same as `make run`.
-.PHONY: run test check bench requirements docs wheel reset clean
+.PHONY: run test slow check bench requirements docs wheel reset clean
 
 python = .venv/bin/python
 bin = .venv/bin
@@ -12,6 +12,11 @@ run:
 # All checks and all tests, browser included.
 test: check
 	@$(python) -m pytest $(TESTS)
+
+# What takes too long for every change: 200,000 events while everything is killed. CI runs a small sample of it.
+slow:
+	@sh deploy/bootstrap.sh test
+	@$(python) -m pytest -m slow $(TESTS)
 
 # Format, lint, types, layers, migrations, our own lints, templates, front end.
 check:

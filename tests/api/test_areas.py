@@ -123,6 +123,8 @@ def test_logs_receipts_devices_and_gateways_are_read(committed_cast: Cast, alice
     assert len(alice.at("GET", f"/door-log?person={person}").json()["items"]) == 1
     assert alice.at("GET", "/door-log?since=2099-01-01T00:00:00Z").json()["items"] == []
     assert alice.at("GET", "/door-log?since=2026-01-01T00:00:00").status_code == 422
+    for never in ("0001-01-01T00:00:00%2B20:00", "9999-12-31T23:59:00-20:00"):
+        assert alice.at("GET", f"/door-log?since={never}").status_code == 422
 
     compiled(place)
     receipt = alice.at("GET", f"/people/{person}/receipt").json()

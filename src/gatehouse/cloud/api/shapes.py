@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from ninja import Query, Schema
 from ninja.parser import Parser
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from gatehouse.cloud.api.problems import Problem
 
@@ -23,6 +24,16 @@ DEEPEST = 32
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 
+
+def _instant(moment: datetime) -> datetime:
+    """In UTC. Raises ValueError for a moment that does not exist there (year 1 far in the west, year 9999 in the east)."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("out of range") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_instant)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 Cursor = Annotated[str, Query(max_length=200, description="`next` of the page before; empty for the first page.")]
 

@@ -8,10 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from ninja import Router, Schema
-from pydantic import AwareDatetime
 
 from gatehouse.cloud.api.manners import Request, endpoint
-from gatehouse.cloud.api.shapes import Cursor, Limit, Page, cursor_of, page_by_id, place_of
+from gatehouse.cloud.api.shapes import Cursor, Limit, Moment, Page, cursor_of, page_by_id, place_of
 from gatehouse.cloud.authz.permissions import P
 from gatehouse.cloud.events.queries import Filters, Place, Row, door_log
 from gatehouse.cloud.journal.models import Entry
@@ -97,8 +96,8 @@ def _entries(rows: Sequence[Entry]) -> list[EntryOut]:
 def passage_list(
     request: Request,
     site: UUID,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     device: UUID | None = None,
     relay: UUID | None = None,
     person: UUID | None = None,
