@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import django
 import psycopg
 import pytest
+from django.conf import settings
+from django.contrib.auth import hashers
 
 if TYPE_CHECKING:
     from pytest_django.plugin import DjangoDbBlocker
@@ -29,22 +32,15 @@ os.environ.setdefault("GATEHOUSE_MASTER_KEY", "11" * 32)
 os.environ.setdefault("GATEHOUSE_SECRET_KEY", "22" * 32)
 
 zoneinfo.reset_tzpath(to=())  # as the processes do
+# Now, since the conftests below, and tests made for each model, need the models when they are read.
+django.setup()
+# The cast has four accounts, and a password that is slow to guess is slow to make.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+hashers.get_hashers.cache_clear()
+hashers.get_hashers_by_algorithm.cache_clear()
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tests.requirements"]
-
-
-def pytest_configure() -> None:
-    """Load the models before collection: some tests are made for each of them."""
-    import django
-    from django.conf import settings
-    from django.contrib.auth import hashers
-
-    django.setup()
-    # The cast has four accounts, and a password that is slow to guess is slow to make.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
-    hashers.get_hashers.cache_clear()
-    hashers.get_hashers_by_algorithm.cache_clear()
 
 
 def _migrations_digest() -> str:
