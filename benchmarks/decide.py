@@ -27,7 +27,7 @@ from uuid import UUID
 
 from gatehouse.rules.access import Decision, Policy, Presented, decide
 from gatehouse.rules.credentials import lookup
-from peers import access
+from benchmarks.peers import access
 
 NEW_YEAR = datetime(2026, 1, 1)  # noqa: DTZ001 (local time)
 QUICK = os.environ.get("QUICK") == "1"
