@@ -25,9 +25,10 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from benchmarks.peers import access
+
 from gatehouse.rules.access import Decision, Policy, Presented, decide
 from gatehouse.rules.credentials import lookup
-from benchmarks.peers import access
 
 NEW_YEAR = datetime(2026, 1, 1)  # noqa: DTZ001 (local time)
 QUICK = os.environ.get("QUICK") == "1"
